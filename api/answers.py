@@ -1,0 +1,68 @@
+"""The one place that turns what the engine says into a response."""
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from api import problems, views
+from api.call import Call
+from engine.domain import outcome
+from engine.domain.instants import iso
+from engine.live.decisions import Decision
+
+JSON: Final = "application/json"
+ENROLLMENT_PATH: Final = "/v1/campaigns/{}/enrollments/{}"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A value as JSON."""
+    return web.Response(status=status, body=_encode(value), headers=headers, content_type=JSON)
+
+
+def cached(call: Call, value: Any, etag: str) -> web.Response:
+    """A value as JSON under an entity tag, or 304 when the client has it."""
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    wanted = call.header("If-None-Match")
+    if wanted is not None and (wanted.strip() == "*" or etag in _tags(wanted)):
+        return web.Response(status=304, headers=headers)
+    return json(value, headers=headers)
+
+
+def _tags(header: str) -> list[str]:
+    return [part.strip().removeprefix("W/") for part in header.split(",")]
+
+
+def etag_of(*parts: object) -> str:
+    """An entity tag for what is made of many parts."""
+    return f'"{hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()}"'
+
+
+def decision(call: Call, campaign: str, made: Decision) -> web.Response:
+    """The answer to a request that the engine decided."""
+    if made.record is None:
+        return refusal(call, made)
+    found = outcome.SUCCESSES[made.outcome]
+    seen = views.enrollment(campaign, made.enrollment, made.record, made.position)
+    headers = None
+    if found.status in (201, 202):
+        headers = {"Location": ENROLLMENT_PATH.format(campaign, made.enrollment)}
+    return json(seen, status=found.status, headers=headers)
+
+
+def refusal(call: Call, made: Decision) -> web.Response:
+    """A refusal by the engine, with what it has to say."""
+    fact, seq = made.fact, made.as_of_seq or None
+    match made.outcome:
+        case "not_open" if isinstance(fact, int):
+            now_ms = call.api.runtime.clock.now_ms()
+            return problems.not_open(fact, now_ms, iso(fact), call.language, made.as_of_seq)
+        case "overlap":
+            return problems.response("overlap", call.language, str(fact), as_of_seq=seq, offering=fact)
+        case "limit_reached":
+            return problems.response("limit_reached", call.language, as_of_seq=seq, per=fact)
+        case code:
+            return problems.response(code, call.language, str(fact), as_of_seq=seq)

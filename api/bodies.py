@@ -1,0 +1,58 @@
+"""Request bodies: read within their bounds, decoded strictly, converted to a Struct."""
+
+import asyncio
+from typing import Final, TypeVar
+
+from aiohttp import web
+from msgspec import Struct
+
+from api import problems
+from api.call import Call
+from engine.domain import shapes, strict_json
+from engine.domain.faults import Fault
+
+SMALL_BYTES_MAX: Final = 16 * 1024
+READ_TIMEOUT_S: Final = 10
+
+T = TypeVar("T", bound=Struct)
+
+
+async def read(call: Call, bytes_max: int) -> bytes | web.Response:
+    """The body, or the refusal of it: too_large, timeout or unsupported_media_type."""
+    request = call.request
+    if not request.body_exists:
+        return b""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return problems.response("unsupported_media_type", call.language)
+    if (request.content_length or 0) > bytes_max:
+        return problems.response("too_large", call.language)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > bytes_max:
+                    return problems.response("too_large", call.language)
+    except TimeoutError:
+        return problems.response("timeout", call.language)
+    if body and request.content_type != "application/json":
+        return problems.response("unsupported_media_type", call.language)
+    return bytes(body)
+
+
+async def read_json(call: Call, bytes_max: int) -> object | web.Response:
+    """The decoded body, or the refusal of it; an empty body is an empty object."""
+    body = await read(call, bytes_max)
+    if isinstance(body, web.Response):
+        return body
+    raw = strict_json.loads(body) if body else {}
+    return problems.invalid([raw], call.language) if isinstance(raw, Fault) else raw
+
+
+async def read_struct(call: Call, cls: type[T]) -> T | web.Response:
+    """A small body as a Struct, or the refusal of it."""
+    raw = await read_json(call, SMALL_BYTES_MAX)
+    if isinstance(raw, web.Response):
+        return raw
+    value = shapes.convert(cls, raw)
+    return problems.invalid(value, call.language) if isinstance(value, list) else value

@@ -1,0 +1,40 @@
+"""A call: one request, with who asks and in which language; and the parts that every call may use."""
+
+from typing import Any, Final
+
+from aiohttp import web
+from msgspec import Struct
+
+from api.auth import Authenticator
+from engine.domain.faults import Language
+from engine.domain.person import Person
+from engine.runtime import Runtime
+
+ANYONE: Final = Person(sub="")
+CHANNEL: Final = "http"
+
+
+class Api(Struct):
+    """What the handlers share."""
+
+    runtime: Runtime
+    authenticator: Authenticator
+    ready: bool = False
+    """Whether the definitions are loaded."""
+
+
+class Call(Struct, frozen=True):
+    """One request. `person` is ANYONE where the route asks for no token; path parameters have the form of ids."""
+
+    api: Api
+    request: web.Request
+    person: Person
+    language: Language
+
+    def parameter(self, name: str) -> str:
+        """A path parameter."""
+        return self.request.match_info[name]
+
+    def header(self, name: str) -> Any:
+        """A request header, or None."""
+        return self.request.headers.get(name)

@@ -1,0 +1,159 @@
+"""Sign up, look, cancel, confirm, decline; lists of enrollments."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+from msgspec import Struct
+
+from api import answers, bodies, paging, problems, views
+from api.call import CHANNEL, Call
+from engine.domain import campaign as documents
+from engine.domain import shapes
+from engine.domain.faults import Fault
+from engine.domain.person import within
+from engine.ledger.protocol import Row
+from engine.live.decisions import Change, Decision
+
+KEY_CHARACTERS_MAX: Final = 64
+RESERVED: Final = frozenset({"code", "party", "member"})
+
+
+class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a member may ask for; nothing is the rule."""
+
+    pool: documents.Id | None = None
+    """Only this pool will do."""
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """An empty object."""
+
+
+async def sign_up(call: Call) -> web.Response:
+    """POST …/offerings/{offering}/enrollments."""
+    key = call.header("Idempotency-Key")
+    if key is None:
+        key = ""
+    elif not is_key(key):
+        return problems.invalid([Fault("Idempotency-Key", "not_a_key")], call.language)
+    raw = await bodies.read_json(call, bodies.SMALL_BYTES_MAX)
+    if isinstance(raw, web.Response):
+        return raw
+    wanted = ""
+    if raw != {}:
+        asked = _sign_up_body(raw)
+        if isinstance(asked, list):
+            return problems.invalid(asked, call.language)
+        wanted = asked.pool or ""
+    campaign = call.parameter("campaign")
+    made = await call.api.runtime.decisions.sign_up(
+        campaign, call.parameter("offering"), call.person, key, wanted, CHANNEL
+    )
+    return answers.decision(call, campaign, made)
+
+
+def is_key(key: str) -> bool:
+    """Whether a text is 1 to 64 visible ASCII characters."""
+    return 1 <= len(key) <= KEY_CHARACTERS_MAX and key.isascii() and key.isprintable() and " " not in key
+
+
+async def find(call: Call) -> web.Response:
+    """GET …/enrollments/{enrollment}."""
+    campaign = call.parameter("campaign")
+    made = await call.api.runtime.decisions.find(campaign, call.parameter("enrollment"))
+    if made.record is not None and not (
+        made.record.member == call.person.sub or await _acts_for(call, campaign)
+    ):
+        made = Decision("not_found", made.as_of_seq)
+    return answers.decision(call, campaign, made)
+
+
+async def cancel(call: Call) -> web.Response:
+    """DELETE …/enrollments/{enrollment}."""
+    for_others = await _acts_for(call, call.parameter("campaign"))
+    return await _change(call, call.api.runtime.decisions.cancel, for_others=for_others)
+
+
+async def confirm(call: Call) -> web.Response:
+    """POST …/enrollments/{enrollment}/confirm."""
+    return await _change(call, call.api.runtime.decisions.confirm)
+
+
+async def decline(call: Call) -> web.Response:
+    """POST …/enrollments/{enrollment}/decline."""
+    return await _change(call, call.api.runtime.decisions.decline)
+
+
+async def mine(call: Call) -> web.Response:
+    """GET /campaigns/{campaign}/me."""
+    campaign = call.parameter("campaign")
+    found = await call.api.runtime.decisions.mine(campaign, call.person.sub)
+    if isinstance(found, Decision):
+        return answers.refusal(call, found)
+    seen = [
+        views.enrollment(campaign, made.enrollment, made.record, made.position) for made in found if made.record
+    ]
+    return answers.json(views.EnrollmentList(seen, None))
+
+
+async def mine_everywhere(call: Call) -> web.Response:
+    """GET /me/enrollments, from the ledger."""
+    page = paging.read(call.request.query, tuple[int, str])
+    if isinstance(page, list):
+        return problems.invalid(page, call.language)
+    rows = await call.api.runtime.ledger.enrollments_of(call.person.sub, page.limit + 1, page.after)
+    return _page(rows, page.limit, lambda row: (row.record.decided_at, row.enrollment))
+
+
+async def roster(call: Call) -> web.Response:
+    """GET …/offerings/{offering}/roster, from the ledger."""
+    page = paging.read(call.request.query, tuple[int, int])
+    if isinstance(page, list):
+        return problems.invalid(page, call.language)
+    campaign, offering = call.parameter("campaign"), call.parameter("offering")
+    definition = await call.api.runtime.catalog.find(campaign)
+    if definition is None:
+        lost = call.api.runtime.catalog.is_lost(campaign)
+        return problems.response("not_ready" if lost else "not_found", call.language)
+    if not within(definition.unit, call.person.unit):
+        return problems.response("forbidden", call.language)
+    if offering not in definition.offerings:
+        return problems.response("not_found", call.language)
+    rows = await call.api.runtime.ledger.roster(campaign, offering, page.limit + 1, page.after)
+    return _page(rows, page.limit, lambda row: (int(row.record.status == "waitlisted"), row.record.seq))
+
+
+def _sign_up_body(raw: object) -> SignUp | list[Fault]:
+    asked = shapes.convert(SignUp, raw)
+    if not isinstance(asked, list):
+        return asked
+    return [
+        Fault(fault.path, "not_available") if fault.path.removeprefix("/") in RESERVED else fault
+        for fault in asked
+    ]
+
+
+async def _acts_for(call: Call, campaign: str) -> bool:
+    """Whether the caller is an officer of the campaign's unit, or of one above it."""
+    if "officer" not in call.person.roles:
+        return False
+    definition = await call.api.runtime.catalog.find(campaign)
+    return definition is not None and within(definition.unit, call.person.unit)
+
+
+async def _change(
+    call: Call, verb: Callable[[str, Change], Awaitable[Decision]], *, for_others: bool = False
+) -> web.Response:
+    nothing = await bodies.read_struct(call, Nothing)
+    if isinstance(nothing, web.Response):
+        return nothing
+    campaign, actor = call.parameter("campaign"), call.person.sub
+    change = Change(call.parameter("enrollment"), "" if for_others else actor, actor, CHANNEL)
+    return answers.decision(call, campaign, await verb(campaign, change))
+
+
+def _page(rows: list[Row], limit: int, after: Callable[[Row], object]) -> web.Response:
+    """A page of `limit` rows, of which one more was asked for to know whether there is a next page."""
+    seen = [views.enrollment(row.campaign, row.enrollment, row.record, row.position) for row in rows[:limit]]
+    return answers.json(views.EnrollmentList(seen, paging.cursor(after(rows[limit - 1])) if len(rows) > limit else None))

@@ -1,0 +1,71 @@
+"""What ops and machines ask: liveness, readiness, metrics, status."""
+
+import asyncio
+
+from aiohttp import web
+
+import engine
+from api import answers, problems, views
+from api.call import Call
+from engine import metrics
+from engine.ledger.protocol import Registration
+
+
+async def healthz(call: Call) -> web.Response:
+    """GET /healthz: the process answers."""
+    return web.Response(text="ok\n")
+
+
+async def readyz(call: Call) -> web.Response:
+    """GET /readyz: Redis answers and the definitions are loaded."""
+    if not call.api.ready:
+        return problems.response("not_ready", call.language)
+    await call.api.runtime.server.ping()
+    return web.Response(text="ready\n")
+
+
+async def expose_metrics(call: Call) -> web.Response:
+    """GET /metrics, in Prometheus's text format."""
+    body = await asyncio.to_thread(metrics.expose)
+    return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+async def status(call: Call) -> web.Response:
+    """GET /ops/status."""
+    runtime = call.api.runtime
+    decisions = await asyncio.to_thread(metrics.decisions_by_outcome)
+    campaigns = [
+        await _campaign(call, registration, decisions.get(registration.campaign, {}))
+        for registration in await runtime.ledger.campaigns()
+        if registration.created
+    ]
+    return answers.json(
+        views.OpsStatus(
+            campaigns=campaigns,
+            queue_entries=runtime.decisions.waiting,
+            durability=runtime.settings.durability,
+            build=engine.__version__,
+        )
+    )
+
+
+async def _campaign(
+    call: Call, registration: Registration, decisions: dict[str, int]
+) -> views.CampaignStatus:
+    runtime, campaign = call.api.runtime, registration.campaign
+    state = await runtime.streams.state(campaign)
+    counts = await runtime.counts.read(campaign)
+    definition = await runtime.catalog.find(campaign)
+    offerings = definition.document.offerings if definition and counts else []
+    return views.CampaignStatus(
+        campaign=campaign,
+        ready=counts is not None and definition is not None,
+        version=state.version if state else 0,
+        seq=state.seq if state else 0,
+        decisions=decisions,
+        taken=sum(counts.taken(each.offering, pool.pool) for each in offerings for pool in each.pools) if counts else 0,
+        waiting=sum(counts.waiting(each.offering) for each in offerings) if counts else 0,
+        stream_entries=await runtime.streams.length(campaign),
+        pending_entries=max(0, state.seq - registration.recorded_seq) if state else 0,
+        dead_letters=len(await runtime.ledger.dead_letters(campaign)),
+    )

@@ -1,0 +1,160 @@
+"""Problems (RFC 9457): every refusal as a document, in the client's language."""
+
+import math
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from api.language import Language
+from engine.domain import faults, outcome
+from engine.domain.faults import Fault
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:seatrush:problem:"
+RETRY_AFTER_S: Final = {"not_ready": 2, "overloaded": 1, "unknown": 1, "rate_limited": 1}
+NOT_OPEN_RETRY_S_MAX: Final = 31_536_000
+
+_encode = msgspec.json.Encoder().encode
+
+_TEXTS: Final[dict[str, dict[Language, tuple[str, str]]]] = {
+    "unauthenticated": {
+        "zh": ("请先登录", "请求没有带上有效的令牌，或令牌已过期。"),
+        "en": ("Not signed in", "The request has no valid token, or the token has expired."),
+    },
+    "forbidden": {
+        "zh": ("没有权限", "您的角色或单位不能进行这项操作。"),
+        "en": ("Not allowed", "Your role or unit does not allow this."),
+    },
+    "invalid": {
+        "zh": ("请求有误", "请求中有不正确的内容，见 errors。"),
+        "en": ("Invalid request", "Something in the request is not right; see errors."),
+    },
+    "not_found": {
+        "zh": ("没有找到", "没有这一项，或您不能查看它。"),
+        "en": ("Not found", "There is no such thing, or it is not yours to see."),
+    },
+    "not_ready": {
+        "zh": ("服务暂不可用", "服务尚未就绪，请求没有执行，请稍后重试。"),
+        "en": ("Not ready", "The service is not ready. Nothing was done; please try again shortly."),
+    },
+    "key_reused": {
+        "zh": ("幂等键已被使用", "同一个 Idempotency-Key 已用于另一项请求。"),
+        "en": ("Key already used", "This Idempotency-Key was used for another request."),
+    },
+    "closed": {
+        "zh": ("报名已结束", "该活动的报名已经结束。"),
+        "en": ("Closed", "Sign-up for this offering has ended."),
+    },
+    "not_open": {
+        "zh": ("报名未开始", "该活动的报名尚未开始，开始时间见 opens_at。"),
+        "en": ("Not open yet", "Sign-up for this offering has not begun; it opens at opens_at."),
+    },
+    "not_eligible": {
+        "zh": ("不符合条件", "您不符合该活动名额池的条件。"),
+        "en": ("Not eligible", "You are not eligible for the seats of this offering."),
+    },
+    "limit_reached": {
+        "zh": ("已达报名上限", "您在本批次的报名已达上限。"),
+        "en": ("Limit reached", "You already have as many enrollments as this campaign allows."),
+    },
+    "overlap": {
+        "zh": ("时间冲突", "您已报名时间冲突的活动：{fact}。"),
+        "en": ("Sessions overlap", "You are enrolled in {fact}, which meets at the same time."),
+    },
+    "sold_out": {
+        "zh": ("名额已满", "名额和候补都已满。"),
+        "en": ("Sold out", "All seats and all places on the waitlist are taken."),
+    },
+    "too_late": {
+        "zh": ("已过时限", "已过可以取消或确认的时间。"),
+        "en": ("Too late", "The time to cancel or to confirm is over."),
+    },
+    "wrong_state": {
+        "zh": ("状态不允许", "报名当前的状态（{fact}）不能进行这项操作。"),
+        "en": ("Wrong state", "This cannot be done while the enrollment is {fact}."),
+    },
+    "rate_limited": {
+        "zh": ("请求过于频繁", "请求过于频繁，请稍后重试。"),
+        "en": ("Too many requests", "Too many requests; please slow down."),
+    },
+    "overloaded": {
+        "zh": ("系统繁忙", "排队已满，请求没有执行，请稍后用同一个 Idempotency-Key 重试。"),
+        "en": ("Busy", "The queue is full. Nothing was done; please retry with the same Idempotency-Key."),
+    },
+    "unknown": {
+        "zh": ("结果未知", "未能得知请求的结果，请用同一个 Idempotency-Key 重试。"),
+        "en": ("Outcome unknown", "Whether this was done is not known. Please retry with the same Idempotency-Key."),
+    },
+    "too_large": {
+        "zh": ("内容过大", "请求内容超过了允许的大小。"),
+        "en": ("Too large", "The request body is larger than allowed."),
+    },
+    "timeout": {
+        "zh": ("请求超时", "未能及时收到完整的请求。"),
+        "en": ("Timed out", "The request did not arrive in time."),
+    },
+    "method_not_allowed": {
+        "zh": ("方法不允许", "这个地址不支持该请求方法。"),
+        "en": ("Method not allowed", "This address does not take this method."),
+    },
+    "unsupported_media_type": {
+        "zh": ("内容类型不支持", "请求内容须为未压缩的 application/json。"),
+        "en": ("Unsupported media type", "The request body must be application/json without a content encoding."),
+    },
+    "precondition_failed": {
+        "zh": ("版本已变化", "文档的当前版本与 If-Match 不符。"),
+        "en": ("Precondition failed", "The version in force is not the one that If-Match names."),
+    },
+    "internal": {
+        "zh": ("内部错误", "服务出现内部错误，请提供请求编号 {fact}。"),
+        "en": ("Internal error", "Something went wrong on our side. Please quote request {fact}."),
+    },
+}  # fmt: skip
+
+
+def document(code: str, language: Language, fact: str = "", **members: Any) -> dict[str, Any]:
+    """The problem document of a code; `members` with a value are added as extension members."""
+    title, detail = _TEXTS[code][language]
+    problem: dict[str, Any] = {
+        "type": TYPE_PREFIX + code,
+        "title": title,
+        "status": outcome.REFUSALS[code].status,
+        "detail": detail.replace("{fact}", fact),
+        "code": code,
+    }
+    problem.update((name, value) for name, value in members.items() if value is not None)
+    return problem
+
+
+def response(
+    code: str, language: Language, fact: str = "", headers: dict[str, str] | None = None, **members: Any
+) -> web.Response:
+    """A refusal as a response, with Retry-After where the outcome table says so."""
+    found = outcome.REFUSALS[code]
+    answer = web.Response(
+        status=found.status,
+        body=_encode(document(code, language, fact, **members)),
+        headers=headers,
+        content_type=MEDIA_TYPE,
+    )
+    answer.headers["Content-Language"] = "zh-CN" if language == "zh" else "en"
+    if found.retry_after and "Retry-After" not in answer.headers:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S[code])
+    return answer
+
+
+def invalid(found: list[Fault], language: Language) -> web.Response:
+    """422 that names every fault."""
+    errors = [
+        {"path": fault.path, "code": fault.code, "detail": faults.text(fault, language)} for fault in found
+    ]
+    return response("invalid", language, errors=errors)
+
+
+def not_open(opens_ms: int, now_ms: int, opens_at: str, language: Language, as_of_seq: int) -> web.Response:
+    """409 that says when the window opens, as an instant and in seconds."""
+    seconds = min(max(1, math.ceil((opens_ms - now_ms) / 1000)), NOT_OPEN_RETRY_S_MAX)
+    return response(
+        "not_open", language, headers={"Retry-After": str(seconds)}, opens_at=opens_at, as_of_seq=as_of_seq
+    )

@@ -1,0 +1,114 @@
+"""The one list of routes: the application, the OpenAPI document and the tests of roles are made from it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+from msgspec import Struct
+
+from api import views
+from api.call import Call
+from api.handlers import campaigns, documents, enrollments, ops
+from engine.domain.campaign import Campaign
+from engine.domain.person import Role
+
+
+class Route(Struct, frozen=True):
+    """One call of the contract."""
+
+    method: str
+    path: str
+    handler: Callable[[Call], Awaitable[web.StreamResponse]]
+    summary: str
+    answers: dict[int, object]
+    """Successful statuses with the type of their body: a Struct, a media type, or None for no body."""
+    roles: frozenset[Role] = frozenset()
+    """Who may call; empty for anyone, without a token."""
+    refusals: tuple[str, ...] = ()
+    """Codes of the outcome table, other than those that every such route may answer with."""
+    body: type[Struct] | None = None
+    body_required: bool = False
+    idempotent_by_key: bool = False
+    paged: bool = False
+    cached: bool = False
+    """Whether it answers with an entity tag, and 304 to If-None-Match."""
+    conditional: bool = False
+    """Whether it looks at If-Match and If-None-Match before it changes anything."""
+
+
+MEMBER: Final = frozenset[Role]({"member"})
+OFFICER: Final = frozenset[Role]({"officer"})
+ORGANIZER: Final = frozenset[Role]({"organizer"})
+OPS: Final = frozenset[Role]({"ops"})
+
+CAMPAIGN: Final = "/v1/campaigns/{campaign}"
+OFFERING: Final = CAMPAIGN + "/offerings/{offering}"
+ENROLLMENT: Final = CAMPAIGN + "/enrollments/{enrollment}"
+
+_DECIDED: Final = ("not_found", "overloaded", "unknown")
+_BODY: Final = ("too_large", "timeout", "unsupported_media_type")
+
+ROUTES: Final = (
+    Route(
+        "PUT", CAMPAIGN, campaigns.publish, "Publish a campaign document",
+        {201: views.Publication, 200: views.Publication}, ORGANIZER,
+        ("invalid", "precondition_failed", "unknown", *_BODY),
+        body=Campaign, body_required=True, conditional=True,
+    ),
+    Route(
+        "GET", "/v1/campaigns", campaigns.listing, "List the campaigns with live counts",
+        {200: views.CampaignList}, refusals=("invalid",), paged=True, cached=True,
+    ),
+    Route(
+        "GET", CAMPAIGN, campaigns.find, "See a campaign with live counts",
+        {200: views.CampaignView}, refusals=("invalid", "not_found"), cached=True,
+    ),
+    Route(
+        "GET", OFFERING, campaigns.find_offering, "See an offering with live counts",
+        {200: views.OfferingView}, refusals=("invalid", "not_found"), cached=True,
+    ),
+    Route(
+        "POST", OFFERING + "/enrollments", enrollments.sign_up, "Sign up",
+        {201: views.Enrollment, 202: views.Enrollment, 200: views.Enrollment}, MEMBER,
+        ("invalid", "key_reused", "closed", "not_open", "not_eligible", "limit_reached", "overlap", "sold_out",
+         *_DECIDED, *_BODY),
+        body=enrollments.SignUp, idempotent_by_key=True,
+    ),
+    Route(
+        "GET", OFFERING + "/roster", enrollments.roster, "List who is in and who waits",
+        {200: views.EnrollmentList}, OFFICER | ORGANIZER, ("invalid", "not_found"), paged=True,
+    ),
+    Route(
+        "GET", ENROLLMENT, enrollments.find, "See an enrollment",
+        {200: views.Enrollment}, MEMBER | OFFICER, ("invalid", "not_found", "unknown"),
+    ),
+    Route(
+        "DELETE", ENROLLMENT, enrollments.cancel, "Cancel an enrollment",
+        {200: views.Enrollment}, MEMBER | OFFICER,
+        ("invalid", "too_late", "wrong_state", *_DECIDED, *_BODY), body=enrollments.Nothing,
+    ),
+    Route(
+        "POST", ENROLLMENT + "/confirm", enrollments.confirm, "Take a held or offered seat",
+        {200: views.Enrollment}, MEMBER,
+        ("invalid", "too_late", "wrong_state", *_DECIDED, *_BODY), body=enrollments.Nothing,
+    ),
+    Route(
+        "POST", ENROLLMENT + "/decline", enrollments.decline, "Leave a held or offered seat",
+        {200: views.Enrollment}, MEMBER,
+        ("invalid", "too_late", "wrong_state", *_DECIDED, *_BODY), body=enrollments.Nothing,
+    ),
+    Route(
+        "GET", CAMPAIGN + "/me", enrollments.mine, "List one's live enrollments of a campaign",
+        {200: views.EnrollmentList}, MEMBER, ("invalid", "not_found", "unknown"),
+    ),
+    Route(
+        "GET", "/v1/me/enrollments", enrollments.mine_everywhere, "List one's enrollments over all campaigns",
+        {200: views.EnrollmentList}, MEMBER, ("invalid",), paged=True,
+    ),
+    Route("GET", "/v1/ops/status", ops.status, "How the deployment does", {200: views.OpsStatus}, OPS),
+    Route("GET", "/healthz", ops.healthz, "Whether the process lives", {200: "text/plain"}),
+    Route("GET", "/readyz", ops.readyz, "Whether it can decide", {200: "text/plain"}),
+    Route("GET", "/metrics", ops.expose_metrics, "Metrics for Prometheus", {200: "text/plain"}),
+    Route("GET", "/openapi.json", documents.openapi_json, "This description", {200: "application/json"}),
+    Route("GET", "/docs", documents.viewer, "A viewer of this description", {200: "text/html"}),
+)  # fmt: skip

@@ -1,0 +1,91 @@
+"""Serving: the api on a socket, from the opened runtime to the last answer."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from api import tokens
+from api.app import make_app
+from api.auth import Authenticator
+from api.call import Api
+from api.jwks import Jwks
+from engine.live.catalog import REFRESH_S
+from engine.live.server import NothingRan
+from engine.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+KEEPALIVE_S: Final = 75.0
+SHUTDOWN_S: Final = 30.0
+BACKLOG: Final = 4096
+
+
+class BoundedSite(web.SockSite):
+    """A socket of which at most `connections_max` connections are open; one more is closed at once."""
+
+    def __init__(self, runner: web.AppRunner, sock: socket.socket, connections_max: int) -> None:
+        super().__init__(runner, sock, backlog=BACKLOG)
+        self._connections_max = connections_max
+
+    async def start(self) -> None:
+        """Listen."""
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert server is not None
+
+        def protocol() -> asyncio.BaseProtocol:
+            return server() if len(server.connections) < self._connections_max else _Refusal()
+
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(protocol, sock=self._sock, backlog=self._backlog)
+
+
+class _Refusal(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+@asynccontextmanager
+async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
+    """Answer requests on a bound socket; at the end stop taking, and answer what is in flight."""
+    settings = runtime.settings
+    secret = tokens.load_secret(settings.data, settings.token_secret)
+    jwks = Jwks(settings.jwks_url) if settings.jwks_url else None
+    api = Api(runtime, Authenticator(time.time, tokens.Hs256(secret), jwks))
+    runner = web.AppRunner(
+        make_app(api),
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+    await runner.setup()
+    if jwks:
+        jwks.start()
+    await runtime.load_definitions()
+    api.ready = True
+    refreshing = asyncio.create_task(_refresh_forever(runtime))
+    try:
+        await BoundedSite(runner, sock, settings.connections_max).start()
+        yield api
+    finally:
+        refreshing.cancel()
+        await asyncio.gather(refreshing, return_exceptions=True)
+        await runner.cleanup()
+        if jwks:
+            await jwks.stop()
+
+
+async def _refresh_forever(runtime: Runtime) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            await runtime.catalog.refresh()
+        except NothingRan as error:
+            logger.warning("the definitions could not be read again: %s", error)

@@ -1,0 +1,170 @@
+"""What clients see: the engine's values as JSON documents. The OpenAPI document takes its schemas from here."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from engine.config import Durability
+from engine.domain import campaign as documents
+from engine.domain.definition import Definition
+from engine.domain.enrollment import Record, Status
+from engine.domain.instants import iso
+from engine.live.counts import Counts
+
+Count = Annotated[int, Meta(ge=0)]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+class Enrollment(Struct, frozen=True):
+    """One member's claim on one offering. `seq` is its sign-up's and never changes; `version` counts its changes."""
+
+    enrollment: str
+    campaign: str
+    offering: str
+    member: str
+    pool: str | None
+    status: Status
+    seats: list[int]
+    seq: int
+    version: int
+    position: int | None
+    expires_at: Moment | None
+    decided_at: Moment
+
+
+class EnrollmentList(Struct, frozen=True):
+    """A page of enrollments; `next` is the cursor of the page after it."""
+
+    enrollments: list[Enrollment]
+    next: str | None
+
+
+class PoolView(documents.Pool, frozen=True, kw_only=True):
+    """A pool with the number of its seats that are confirmed, held or offered."""
+
+    taken: Count
+
+
+class OfferingView(documents.Offering, frozen=True, kw_only=True):
+    """An offering with the number of members who wait."""
+
+    pools: list[PoolView]
+    waiting: Count
+
+
+class CampaignView(documents.Campaign, frozen=True, kw_only=True):
+    """A definition in force, with the counts as they were after `seq`."""
+
+    offerings: list[OfferingView]
+    version: Count
+    seq: Count
+
+
+class CampaignList(Struct, frozen=True):
+    """A page of campaigns; `next` is the cursor of the page after it."""
+
+    campaigns: list[CampaignView]
+    next: str | None
+
+
+class Publication(Struct, frozen=True):
+    """A document is in force; `changed` is false when the same one was before."""
+
+    campaign: str
+    version: Count
+    changed: bool
+
+
+class ProblemError(Struct, frozen=True):
+    """One bad path of a request: a JSON Pointer into the body, or the name of a header or parameter."""
+
+    path: str
+    code: str
+    detail: str
+
+
+class Problem(Struct, frozen=True):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[ProblemError] | UnsetType = UNSET
+    """Of `invalid`: every bad path."""
+    as_of_seq: Count | UnsetType = UNSET
+    """Of a refusal by the engine: the last seq of the campaign when it was decided."""
+    opens_at: Moment | UnsetType = UNSET
+    """Of `not_open`."""
+    offering: str | UnsetType = UNSET
+    """Of `overlap`: the other offering."""
+    per: str | UnsetType = UNSET
+    """Of `limit_reached`: which limit, campaign or day."""
+    request_id: str | UnsetType = UNSET
+    """Of `internal`: what to quote."""
+
+
+class CampaignStatus(Struct, frozen=True):
+    """How a campaign does, for ops."""
+
+    campaign: str
+    ready: bool
+    version: Count
+    seq: Count
+    decisions: dict[str, int]
+    """By outcome, since the processes started."""
+    taken: Count
+    waiting: Count
+    stream_entries: Count
+    pending_entries: Count
+    """Events that are not in the ledger yet."""
+    dead_letters: Count
+
+
+class OpsStatus(Struct, frozen=True):
+    """How the deployment does, for ops."""
+
+    campaigns: list[CampaignStatus]
+    queue_entries: Count
+    """Requests in this process that wait to be sent to Redis."""
+    durability: Durability
+    build: str
+
+
+def enrollment(campaign: str, enrollment_id: str, record: Record, position: int) -> Enrollment:
+    """A record as its member sees it."""
+    return Enrollment(
+        enrollment=enrollment_id,
+        campaign=campaign,
+        offering=record.offering,
+        member=record.member,
+        pool=record.pool or None,
+        status=record.status,
+        seats=[record.seat] if record.seat else [],
+        seq=record.seq,
+        version=record.version,
+        position=position or None,
+        expires_at=iso(record.expires_at) if record.expires_at else None,
+        decided_at=iso(record.decided_at),
+    )
+
+
+def _fields(document: Struct) -> dict[str, object]:
+    return {name: getattr(document, name) for name in document.__struct_fields__}
+
+
+def offering(document: documents.Offering, counts: Counts) -> OfferingView:
+    """An offering with its counts."""
+    fields = _fields(document)
+    fields["pools"] = [
+        PoolView(**_fields(pool), taken=counts.taken(document.offering, pool.pool)) for pool in document.pools
+    ]
+    return OfferingView(**fields, waiting=counts.waiting(document.offering))
+
+
+def campaign(definition: Definition, counts: Counts) -> CampaignView:
+    """A definition with its counts."""
+    fields = _fields(definition.document)
+    fields["offerings"] = [offering(each, counts) for each in definition.document.offerings]
+    return CampaignView(**fields, version=definition.version, seq=counts.seq)

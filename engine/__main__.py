@@ -1,0 +1,153 @@
+"""The command line: `seatrush`, also `python -m engine`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from api.tokens import ClaimsError, TokenSecretError
+from engine import __version__, config, lock
+from engine.commands import apply, audit, serve, supervisor, token
+from engine.config import SETTINGS, Settings
+from engine.ledger import protocol
+from engine.live.embedded import StartFailed
+from engine.live.server import NothingRan, Unknown
+
+USAGE_ERROR: Final = 2
+
+_STORAGE: Final = ("data", "redis_url", "database_url", "durability")
+_LISTENING: Final = ("host", "port", "processes", "jwks_url", "connections_max")
+_EXPECTED: Final = (
+    config.ConfigError,
+    lock.Unavailable,
+    supervisor.Failed,
+    StartFailed,
+    NothingRan,
+    Unknown,
+    protocol.Unavailable,
+    TokenSecretError,
+    ClaimsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    PermissionError,
+)
+"""What an operator can mend: said in one line, without a trace."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 refused or different, 2 it could not be run."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr
+    )
+    given = {name: getattr(parsed, name) for name in SETTINGS if getattr(parsed, name, None) is not None}
+    try:
+        settings = config.from_environment(os.environ, given)
+        return _run(parsed, settings, _environment(given))
+    except _EXPECTED as error:
+        print(f"seatrush: {_message(error)}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, str]) -> int:
+    match parsed.command:
+        case "serve":
+            return asyncio.run(serve.run("serve", settings, environment, parsed.apply))
+        case "api" | "work":
+            return asyncio.run(serve.run(parsed.command, settings, environment))
+        case "apply":
+            return asyncio.run(apply.run(settings, parsed.files, dry_run=parsed.dry_run))
+        case "audit":
+            return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
+        case "token":
+            return token.run(
+                settings, parsed.sub, parsed.unit, parsed.industry, parsed.tag, parsed.role, parsed.ttl
+            )
+        case "migrate":
+            for name in asyncio.run(serve.migrate(settings)):
+                print(f"applied {name}")
+            return 0
+    raise AssertionError(parsed.command)
+
+
+def _environment(given: dict[str, str]) -> dict[str, str]:
+    """The environment of processes, in which options are variables."""
+    return dict(os.environ) | {config.variable(name): text for name, text in given.items()}
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="seatrush",
+        description="An enrollment engine for seats that are gone in seconds.",
+        epilog="Each option is also an environment variable, SEATRUSH_*; see `seatrush COMMAND --help`. "
+        "Exit codes: 0 done, 1 refused or different, 2 the command could not be run.",
+    )
+    parser.add_argument("--version", action="version", version=f"seatrush {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = _add(commands, "serve", "api and workers in one command, with an embedded Redis and SQLite "
+                   "unless URLs name others", _STORAGE + _LISTENING)  # fmt: skip
+    command.add_argument(
+        "--apply", metavar="FILE", type=Path, action="append", default=[], help="publish this document at start; repeatable"
+    )
+    _add(commands, "api", "the api alone, for more machines", _STORAGE + _LISTENING)
+    _add(commands, "work", "the workers alone, for more machines", (*_STORAGE, "host", "metrics_port"))
+
+    command = _add(commands, "apply", "publish campaign documents", _STORAGE)
+    command.add_argument("files", metavar="FILE", type=Path, nargs="+", help="YAML, or JSON when named .json")
+    command.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+
+    command = _add(commands, "token", "print a token signed with the deployment's secret", ("data",))
+    command.add_argument("--sub", required=True, help="opaque member id, 1 to 64 visible ASCII characters")
+    command.add_argument("--unit", default="", help="dotted path, such as xicheng.finance")
+    command.add_argument("--industry", default="")
+    command.add_argument("--tag", action="append", default=[], help="repeatable")
+    command.add_argument(
+        "--role", action="append", default=[], choices=("member", "officer", "organizer", "ops"),
+        help="repeatable; member when none is given",
+    )  # fmt: skip
+    command.add_argument("--ttl", metavar="S", type=_seconds, default=token.TTL_S_DEFAULT, help="seconds it is valid")
+
+    command = _add(commands, "audit", "compare Redis with the ledger; exit 1 with each difference named", _STORAGE)
+    command.add_argument("campaigns", metavar="CAMPAIGN", nargs="*", help="all when none is given")
+    command.add_argument("--wait", metavar="S", type=_seconds, default=30, help="seconds to wait for the stream to drain")
+    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+    _add(commands, "migrate", "bring the ledger's schema up to date", ("data", "database_url"))
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, settings: tuple[str, ...]
+) -> argparse.ArgumentParser:
+    """A command with the options of some settings, kept as text: config.py reads them."""
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    for setting in settings:
+        field = config.default(setting)
+        shown = "" if field is None else f" (default: {field})"
+        command.add_argument(
+            config.flag(setting), dest=setting, metavar=setting.upper().rpartition("_")[2],
+            help=f"{SETTINGS[setting].doc}{shown} [{config.variable(setting)}]",
+        )  # fmt: skip
+    return command
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**9):
+        raise argparse.ArgumentTypeError("a whole number of seconds is expected")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The command line: with `engine.__main__` the composition root, which stands above all and which nothing imports."""

@@ -1,0 +1,93 @@
+"""One process of a deployment: `python -m engine.commands.child api|work`, started by the supervisor.
+
+It reads the same settings from the environment, answers on a socket that it inherits, says into a pipe when it is
+ready, and ends with its parent, however that dies.
+"""
+
+import argparse
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import uvloop
+
+from api.serving import serving
+from api.tokens import TokenSecretError
+from engine import config, metrics
+from engine.commands.supervisor import READY
+from engine.config import Settings
+from engine.ledger.protocol import Unavailable
+from engine.live.server import NothingRan
+from engine.runtime import Runtime, open_runtime
+
+PR_SET_PDEATHSIG: Final = 1
+logger = logging.getLogger(__name__)
+
+LOG_FORMAT: Final = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+
+
+def main() -> int:
+    """Run until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=("api", "work"))
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--ready", type=int, required=True, help="the pipe to say so")
+    parser.add_argument("--socket", type=int, help="the bound socket of an api")
+    arguments = parser.parse_args()
+    end_with_parent(arguments.parent)
+    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
+    settings = config.from_environment(os.environ, {})
+    sock = None if arguments.socket is None else socket.socket(fileno=arguments.socket)
+    try:
+        uvloop.run(_run(settings, sock, arguments.ready))
+    except (NothingRan, Unavailable, TokenSecretError) as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+def end_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies; where it cannot, SIGTERM has to reach it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(1)
+
+
+async def _run(settings: Settings, sock: socket.socket | None, ready: int) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with open_runtime(settings) as runtime:
+        part = working(runtime) if sock is None else serving(runtime, sock)
+        async with part:
+            os.write(ready, READY)
+            os.close(ready)
+            await stopping.wait()
+
+
+@asynccontextmanager
+async def working(runtime: Runtime) -> AsyncIterator[None]:
+    """Run the workers; at the end each finishes its round, and the recorder what is in the streams."""
+    settings = runtime.settings
+    stop_metrics = metrics.serve(settings.host, settings.metrics_port) if settings.metrics_port else None
+    workers = runtime.workers()
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        if stop_metrics:
+            stop_metrics()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,272 @@
+"""Settings: every environment variable that seatrush reads, with its bounds and its meaning.
+
+An option of the command line sets the same as its variable, and wins over it. No message shows a value, since a value
+may hold a secret.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
+
+PREFIX: Final = "SEATRUSH_"
+
+FLAGS: Final = {"redis_url": "--redis", "database_url": "--database"}
+"""Options of the command line that are not named after their setting."""
+
+Durability = Literal["fsync", "memory"]
+
+
+class ConfigError(ValueError):
+    """A setting cannot be used. The message is one line that names the setting, and never shows its value."""
+
+
+class Setting(Struct, frozen=True):
+    """What a field of Settings means, and how its text is read; `parse` raises ValueError with what it expected."""
+
+    doc: str
+    parse: Callable[[str], object]
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        # int() would also take "1_000", " 7 " and other scripts' digits.
+        if not (text.isascii() and text.isdigit() and len(text) <= 18 and least <= int(text) <= most):
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError("a path")
+    return Path(text)
+
+
+def _host(text: str) -> str:
+    if not text.isprintable() or any(character in " /@" for character in text):
+        raise ValueError("a host name or an address")
+    return text
+
+
+def _durability(text: str) -> str:
+    if text == "replica":
+        raise ValueError("fsync or memory; replica is not available yet")
+    if text not in ("fsync", "memory"):
+        raise ValueError("fsync or memory")
+    return text
+
+
+def _secret(text: str) -> str:
+    if len(os.fsencode(text)) < 32:
+        raise ValueError("at least 32 bytes")
+    return text
+
+
+def _split(text: str, expected: str) -> SplitResult:
+    # urlsplit drops line breaks and other control characters without a word.
+    if not text.isprintable() or " " in text:
+        raise ValueError(expected)
+    try:
+        url = urlsplit(text)
+        url.port  # noqa: B018  reading it is what checks it
+    except ValueError:
+        raise ValueError(expected) from None
+    # An "@" in the path is a password with a "/" in it that was not written as %2F.
+    if url.fragment or "@" in url.path:
+        raise ValueError(expected)
+    return url
+
+
+def _redis_url(text: str) -> str:
+    expected = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
+    url = _split(text, expected)
+    if "cluster" in url.scheme or "sentinel" in url.scheme:
+        raise ValueError(f"{expected}; Redis Cluster and Sentinel are not available yet")
+    # A query could turn on what the deciding client must not do, such as retrying by itself.
+    if url.query:
+        raise ValueError(f"{expected}, without a query")
+    if url.scheme == "unix":
+        fits = url.path.startswith("/") and not url.netloc
+    else:
+        database = url.path.removeprefix("/")
+        fits = (
+            url.scheme in ("redis", "rediss")
+            and bool(url.hostname)
+            and (not database or database.isdecimal())
+        )
+    if not fits:
+        raise ValueError(expected)
+    return text
+
+
+def _database_url(text: str) -> str:
+    expected = "postgresql://USER@HOST:PORT/NAME or sqlite:///PATH"
+    url = _split(text, expected)
+    if url.scheme == "sqlite":
+        fits = not url.netloc and len(url.path) > 1 and not url.query
+    else:
+        fits = url.scheme in ("postgresql", "postgres")
+    if not fits:
+        raise ValueError(expected)
+    return text
+
+
+def _jwks_url(text: str) -> str:
+    expected = "https://HOST/PATH (http:// only to this machine)"
+    url = _split(text, expected)
+    if not url.hostname or url.scheme not in ("https", "http"):
+        raise ValueError(expected)
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        raise ValueError(expected)
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings of one process, as `from_environment` reads them; nothing else looks at the environment."""
+
+    data: Annotated[
+        Path,
+        Setting(
+            "directory of the embedded Redis, the SQLite ledger and the token key; made with mode 0700", _path
+        ),
+    ] = Path("data")
+    host: Annotated[str, Setting("address to listen on", _host)] = "127.0.0.1"
+    port: Annotated[int, Setting("port to listen on; 0 takes a free one", _integer(0, 65_535))] = 8080
+    metrics_port: Annotated[
+        int,
+        Setting("port on which `work` serves /metrics, on the same address; 0 is none", _integer(0, 65_535)),
+    ] = 0
+    processes: Annotated[int, Setting("api processes; workers come on top", _integer(1, 64))] = 1
+
+    redis_url: Annotated[
+        str | None,
+        Setting(
+            "Redis 7.0 or newer, or Valkey; without it an embedded one in the data directory", _redis_url
+        ),
+    ] = None
+    database_url: Annotated[
+        str | None,
+        Setting("ledger in PostgreSQL or SQLite; without it SQLite in the data directory", _database_url),
+    ] = None
+    durability: Annotated[
+        Durability,
+        Setting(
+            "when a decision is answered: fsync, once it is on disk; memory, at once (rehearsals only)",
+            _durability,
+        ),
+    ] = "fsync"
+
+    token_secret: Annotated[
+        str | None,
+        Setting(
+            "secret of HS256 tokens; without it the data directory's token.key, made when missing", _secret
+        ),
+    ] = None
+    jwks_url: Annotated[
+        str | None,
+        Setting(
+            "where the public keys of RS256, ES256 and EdDSA tokens are; HS256 tokens stay valid beside them",
+            _jwks_url,
+        ),
+    ] = None
+
+    batch_entries_max: Annotated[
+        int, Setting("requests that one call of Redis decides", _integer(1, 1_000))
+    ] = 128
+    batches_in_flight_max: Annotated[
+        int, Setting("calls under way at once, per campaign", _integer(1, 64))
+    ] = 2
+    waiting_entries_max: Annotated[
+        int,
+        Setting(
+            "requests that wait for a call, per campaign and process; beyond it: overloaded",
+            _integer(1, 1_000_000),
+        ),
+    ] = 10_000
+    decision_timeout_s: Annotated[
+        float, Setting("seconds until a decision without an answer counts as unknown", _integer(1, 60))
+    ] = 5.0
+    connections_max: Annotated[
+        int, Setting("open connections of clients, per api process", _integer(1, 1_000_000))
+    ] = 20_000
+    backlog_entries_max: Annotated[
+        int,
+        Setting(
+            "events that may wait for the ledger, per campaign; beyond it: not_ready",
+            _integer(1_000, 100_000_000),
+        ),
+    ] = 1_000_000
+    events_kept: Annotated[
+        int,
+        Setting("events left in Redis after they are in the ledger, per campaign", _integer(0, 100_000_000)),
+    ] = 10_000
+
+    def __repr__(self) -> str:
+        """The settings as they may be logged: without secrets."""
+        shown = {name: getattr(self, name) for name in SETTINGS}
+        shown["token_secret"] = "set" if self.token_secret else None
+        shown["redis_url"] = self.redis_url and redact(self.redis_url)
+        shown["database_url"] = self.database_url and redact(self.database_url)
+        return f"Settings({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
+
+SETTINGS: Final[dict[str, Setting]] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(Settings, include_extras=True).items()
+}
+"""Every setting by the name of its field, in the order in which help texts show them."""
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def flag(name: str) -> str:
+    """The command line's option of a setting."""
+    return FLAGS.get(name) or "--" + name.replace("_", "-")
+
+
+def from_environment(environ: Mapping[str, str], overrides: Mapping[str, str | None]) -> Settings:
+    """Read SEATRUSH_* from `environ`; `overrides` are the command line's texts by name of setting, None for not given.
+
+    Raises ConfigError for the first setting that cannot be used, and for a SEATRUSH_* that is none.
+    """
+    known = {variable(name) for name in SETTINGS}
+    for key in sorted(environ):
+        if key.startswith(PREFIX) and key not in known:
+            raise ConfigError(f"{key}: there is no such setting")
+    values: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        label, text = flag(name), overrides.get(name)
+        if text is None:
+            label, text = variable(name), environ.get(variable(name))
+        if text is None:
+            continue
+        try:
+            if not text:
+                raise ValueError("a value; leave it out for the default")
+            values[name] = setting.parse(text)
+        except ValueError as expected:
+            raise ConfigError(f"{label}: expected {expected}") from None
+    return Settings(**values)
+
+
+def redact(url: str) -> str:
+    """A URL as it may be shown: without its password and query."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, address = authority.rpartition("@")
+    return f"{scheme}{separator}{user.partition(':')[0]}{at}{address}{slash}{path}"

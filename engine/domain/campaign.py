@@ -1,0 +1,154 @@
+"""The campaign document: what an organizer publishes, as typed structs.
+
+The structs hold the shape and the bounds of single values; rules that look at more than one value are in
+`document.py`. The same structs give the JSON Schema of the OpenAPI document.
+"""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+ID_PATTERN = "^[a-z0-9][a-z0-9-]{0,63}$"
+UNIT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}(\.[a-z0-9][a-z0-9-]{0,63}){0,9}$"
+
+OFFERINGS_MAX = 1_000
+POOLS_MAX = 64
+SESSIONS_MAX = 400
+CAPACITY_MAX = 10_000_000
+LIMITS_MAX = 16
+SECONDS_MAX = 31 * 24 * 3600
+
+# `extra` names the fault for a pattern, see `shapes`.
+Id = Annotated[
+    str,
+    Meta(
+        pattern=ID_PATTERN,
+        description="lower-case letters, digits and hyphens, 1 to 64",
+        extra={"fault": "not_an_id"},
+    ),
+]
+Unit = Annotated[
+    str,
+    Meta(
+        pattern=UNIT_PATTERN,
+        description="a dotted path of at most ten segments",
+        extra={"fault": "not_a_unit"},
+    ),
+]
+Text = Annotated[str, Meta(min_length=1, max_length=400)]
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset from UTC")]
+Seconds = Annotated[int, Meta(ge=0, le=SECONDS_MAX)]
+Kind = Literal["workshop", "course", "station", "pack", "competition", "room", "event"]
+
+
+class Document(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of every part of a campaign document: unknown fields are refused by name."""
+
+
+class Title(Document, frozen=True):
+    """A title in the two languages of every client."""
+
+    zh: Text
+    en: Text
+
+
+class Limit(Document, frozen=True):
+    """At most `max` live enrollments of one member, counted per campaign or per local day of the sessions.
+
+    With `kinds` only offerings of these kinds count, and only sign-ups for them are refused.
+    """
+
+    max: Annotated[int, Meta(ge=1, le=1_000)]
+    per: Literal["campaign", "day"]
+    kinds: Annotated[list[Kind], Meta(min_length=1, max_length=7)] | None = None
+
+
+class Rules(Document, frozen=True):
+    """Rules that hold over all offerings of a campaign."""
+
+    limits: Annotated[list[Limit], Meta(max_length=LIMITS_MAX)] = []
+    overlaps_allowed: bool = True
+
+
+class Place(Document, frozen=True):
+    """Where an offering takes place; coordinates in degrees, WGS-84."""
+
+    address: Text
+    lon: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    lat: Annotated[float, Meta(ge=-90, le=90)] | None = None
+
+
+class Session(Document, frozen=True):
+    """One meeting of an offering, from `starts` until before `ends`."""
+
+    starts: Instant
+    ends: Instant
+
+
+class Eligible(Document, frozen=True):
+    """Who may take a seat of a pool: each list that is given must match one entry of the member's token."""
+
+    units: Annotated[list[Unit], Meta(min_length=1, max_length=1_000)] | None = None
+    industries: Annotated[list[Label], Meta(min_length=1, max_length=100)] | None = None
+    tags: Annotated[list[Label], Meta(min_length=1, max_length=100)] | None = None
+
+
+class Pool(Document, frozen=True):
+    """A part of an offering's seats, kept for those who are eligible; from `releases` on open to all others too."""
+
+    pool: Id
+    capacity: Annotated[int, Meta(ge=0, le=CAPACITY_MAX)]
+    eligible: Eligible | None = None
+    releases: Instant | None = None
+
+
+class Waitlist(Document, frozen=True):
+    """The queue behind full pools.
+
+    `auto` confirms the first of it, `offer` gives it `offer_ttl_s` seconds to accept.
+    """
+
+    size_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    promotion: Literal["auto", "offer"] = "auto"
+    offer_ttl_s: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] = 1800
+
+
+class PolicyChoice(Document, frozen=True):
+    """How seats are given; `name` is one of the registry in `policies/`."""
+
+    name: Label = "first_come"
+
+
+class Offering(Document, frozen=True):
+    """Something with seats that opens at a time. Pools are tried in their order."""
+
+    offering: Id
+    kind: Kind
+    title: Title
+    sessions: Annotated[list[Session], Meta(min_length=1, max_length=SESSIONS_MAX)]
+    opens: Instant
+    closes: Instant
+    pools: Annotated[list[Pool], Meta(min_length=1, max_length=POOLS_MAX)]
+    place: Place | None = None
+    cancel_until: Instant | None = None
+    policy: PolicyChoice = PolicyChoice()
+    waitlist: Waitlist = Waitlist()
+    hold_ttl_s: Seconds = 0
+    party_max: Annotated[int, Meta(ge=1)] = 1
+
+
+class Campaign(Document, frozen=True):
+    """A set of offerings that share rules: the boundary inside which every rule is atomic."""
+
+    campaign: Id
+    title: Title
+    unit: Unit
+    offerings: Annotated[list[Offering], Meta(min_length=1, max_length=OFFERINGS_MAX)]
+    rules: Rules = Rules()
+    lead: Text | None = None
+    pilots: Annotated[list[Unit], Meta(max_length=1_000)] | None = None
+    responsible: Text | None = None
+    requirements: Text | None = None
+    due: date | None = None

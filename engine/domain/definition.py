@@ -1,0 +1,202 @@
+"""A definition: a published campaign document, compiled for deciding.
+
+Python keeps what depends on the person (which pools a member is eligible for); Redis gets the rest, one packed
+entry for each offering, so that a script can apply every guard by itself.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from engine.domain import campaign as documents
+from engine.domain import eligibility
+from engine.domain.person import Person
+
+
+class OfferingDefinition(Struct, frozen=True):
+    """What the request path needs of one offering."""
+
+    document: documents.Offering
+    pools: frozenset[str]
+    mask: Callable[[Person], str]
+    """"1" or "0" for each pool in order: whether the person is eligible for it by attributes."""
+
+
+class Definition(Struct, frozen=True):
+    """A campaign at one version."""
+
+    document: documents.Campaign
+    version: int
+    offerings: dict[str, OfferingDefinition]
+
+    @property
+    def campaign(self) -> str:
+        """The campaign's id."""
+        return self.document.campaign
+
+    @property
+    def unit(self) -> str:
+        """The unit whose campaign it is."""
+        return self.document.unit
+
+
+class PackedPool(Struct, frozen=True):
+    """A pool as the scripts read it."""
+
+    pool: str
+    capacity: int
+    open: bool
+    """Whether everyone is eligible."""
+    releases: int
+    """UTC milliseconds; 0 for never."""
+
+
+class PackedOffering(Struct, frozen=True):
+    """An offering as the scripts read it (a msgpack map); times are UTC milliseconds."""
+
+    kind: str
+    policy: str
+    opens: int
+    closes: int
+    cancel_until: int
+    ends: int
+    """The end of the last session: nobody is promoted after it."""
+    days: list[int]
+    """The local days of the sessions, as proleptic ordinals."""
+    hold_ttl_ms: int
+    waiting_max: int
+    promotion: str
+    offer_ttl_ms: int
+    pools: list[PackedPool]
+    overlaps: list[str]
+    """The offerings with a session at the same time; empty where overlaps are allowed."""
+
+
+class Timer(Struct, frozen=True, array_like=True):
+    """A moment at which time itself brings something about."""
+
+    at: int
+    name: str
+    """`opens/<offering>`, `closes/<offering>` or `releases/<offering>/<pool>`; the scripts add others."""
+
+
+def milliseconds(instant: datetime) -> int:
+    """An aware datetime as UTC milliseconds since 1970, exactly."""
+    return int(instant.timestamp()) * 1000 + instant.microsecond // 1000
+
+
+def compile_definition(document: documents.Campaign, version: int) -> Definition:
+    """Prepare a validated document for deciding."""
+    return Definition(
+        document=document,
+        version=version,
+        offerings={
+            offering.offering: OfferingDefinition(
+                document=offering,
+                pools=frozenset(pool.pool for pool in offering.pools),
+                mask=eligibility.compile_mask(offering),
+            )
+            for offering in document.offerings
+        },
+    )
+
+
+def overlaps(document: documents.Campaign) -> list[list[str]]:
+    """For each offering, in order, the names of those with a session at the same time.
+
+    A sweep over all sessions in order of start; the offerings in session are one integer used as a bit set, so
+    that the cost stays near-linear however many sessions meet.
+    """
+    sessions = sorted(
+        (milliseconds(session.starts), milliseconds(session.ends), index)
+        for index, offering in enumerate(document.offerings)
+        for session in offering.sessions
+    )
+    met = [0] * len(document.offerings)
+    running: list[tuple[int, int]] = []
+    in_session = [0] * len(document.offerings)
+    active = 0
+    for starts, ends, index in sessions:
+        while running and running[0][0] <= starts:
+            _, over = heapq.heappop(running)
+            in_session[over] -= 1
+            if not in_session[over]:
+                active &= ~(1 << over)
+        met[index] |= active
+        active |= 1 << index
+        in_session[index] += 1
+        heapq.heappush(running, (ends, index))
+    for index in range(len(met)):
+        for other in _bits(met[index]):
+            met[other] |= 1 << index
+    names = [offering.offering for offering in document.offerings]
+    return [[names[other] for other in _bits(mask & ~(1 << index))] for index, mask in enumerate(met)]
+
+
+def _bits(mask: int) -> Iterator[int]:
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
+
+
+def pack_offerings(document: documents.Campaign) -> bytes:
+    """What the scripts need of the offerings: a msgpack array of {name, PackedOffering}."""
+    crossing = [[]] * len(document.offerings) if document.rules.overlaps_allowed else overlaps(document)
+    return msgspec.msgpack.encode(
+        [
+            (offering.offering, _packed(offering, others))
+            for offering, others in zip(document.offerings, crossing, strict=True)
+        ]
+    )
+
+
+def _packed(offering: documents.Offering, others: list[str]) -> PackedOffering:
+    cancel_until = offering.cancel_until or min(session.starts for session in offering.sessions)
+    return PackedOffering(
+        kind=offering.kind,
+        policy=offering.policy.name,
+        opens=milliseconds(offering.opens),
+        closes=milliseconds(offering.closes),
+        cancel_until=milliseconds(cancel_until),
+        ends=max(milliseconds(session.ends) for session in offering.sessions),
+        days=sorted({session.starts.toordinal() for session in offering.sessions}),
+        hold_ttl_ms=offering.hold_ttl_s * 1000,
+        waiting_max=offering.waitlist.size_max,
+        promotion=offering.waitlist.promotion,
+        offer_ttl_ms=offering.waitlist.offer_ttl_s * 1000,
+        pools=[
+            PackedPool(
+                pool=pool.pool,
+                capacity=pool.capacity,
+                open=pool.eligible is None or pool.eligible == documents.Eligible(),
+                releases=milliseconds(pool.releases) if pool.releases else 0,
+            )
+            for pool in offering.pools
+        ],
+        overlaps=others,
+    )
+
+
+def pack_rules(document: documents.Campaign) -> bytes:
+    """The limits as the scripts read them: an array of {max, per, kinds}, kinds empty for all."""
+    return msgspec.msgpack.encode(
+        [{"max": limit.max, "per": limit.per, "kinds": limit.kinds or []} for limit in document.rules.limits]
+    )
+
+
+def pack_timers(document: documents.Campaign) -> bytes:
+    """Every moment of the document at which something happens by itself: a msgpack array of Timer."""
+    found = []
+    for offering in document.offerings:
+        found.append(Timer(milliseconds(offering.opens), f"opens/{offering.offering}"))
+        found.append(Timer(milliseconds(offering.closes), f"closes/{offering.offering}"))
+        found += [
+            Timer(milliseconds(pool.releases), f"releases/{offering.offering}/{pool.pool}")
+            for pool in offering.pools
+            if pool.releases
+        ]
+    return msgspec.msgpack.encode(found)

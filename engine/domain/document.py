@@ -1,0 +1,114 @@
+"""Campaign documents: read, validated whole, and written in one canonical form.
+
+The shapes and bounds of single values are those of `campaign.Campaign`; the rules here look at several. They run
+on whatever has the right shape, so that one pass names every fault.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from engine.domain import shapes, strict_json, strict_yaml
+from engine.domain.campaign import Campaign
+from engine.domain.faults import Fault, Found, Path, fault, pointer
+from engine.domain.policies import POLICIES
+
+MAX_BYTES: Final = 1024 * 1024
+
+_encoder = msgspec.json.Encoder()
+
+
+def parse_json(data: bytes) -> object | Fault:
+    """A document's raw value for `validate`, or the Fault that makes it unreadable."""
+    return strict_json.loads(data) if len(data) <= MAX_BYTES else _too_large()
+
+
+def parse_yaml(data: bytes) -> object | Fault:
+    """As `parse_json`, for YAML."""
+    return strict_yaml.loads(data) if len(data) <= MAX_BYTES else _too_large()
+
+
+def _too_large() -> Fault:
+    return fault("document_too_large", bytes_max=MAX_BYTES)
+
+
+def validate(raw: object) -> Campaign | list[Fault]:
+    """A campaign that keeps every rule, or all that is wrong."""
+    found = Found()
+    campaign = shapes.examine(Campaign, raw, found)
+    _check_campaign(campaign, found)
+    if found.count:
+        return found.faults()
+    assert isinstance(campaign, Campaign)
+    return campaign
+
+
+def canonical(campaign: Campaign) -> bytes:
+    """The JSON that is stored and compared: fields in the order of the Structs, defaults left out.
+
+    Takes what `validate` gave; the same content, however written, gives the same bytes, save that an instant
+    keeps its offset.
+    """
+    return _encoder.encode(campaign)
+
+
+# In what follows a value is a Struct, or a shapes.Partial, of which each field may be None.
+
+
+def _check_campaign(campaign: Any, found: Found) -> None:
+    offerings = campaign.offerings or []
+    _check_unique(offerings, "offering", (None, "offerings"), found)
+    for index, offering in enumerate(offerings):
+        path: Path = ((None, "offerings"), index)
+        _check_unique(offering.pools or [], "pool", (path, "pools"), found)
+        _check_times(offering, path, found)
+        if offering.place is not None:
+            _check_place(offering.place, (path, "place"), found)
+        _check_availability(offering, path, found)
+
+
+def _check_unique(entries: list[Any], field: str, path: Path, found: Found) -> None:
+    first_with: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        name = getattr(entry, field)
+        if name is None:
+            continue
+        first = first_with.setdefault(name, index)
+        if first != index:
+            found.add(((path, index), field), "duplicate", first=pointer(((path, first), field)))
+
+
+def _check_times(offering: Any, path: Path, found: Found) -> None:
+    sessions = offering.sessions or []
+    for index, session in enumerate(sessions):
+        _check_before(session, "starts", "ends", ((path, "sessions"), index), found)
+    _check_before(offering, "opens", "closes", path, found)
+    ends: list[datetime | None] = [session.ends for session in sessions]
+    known = [end for end in ends if end is not None]
+    if not known or len(known) < len(ends):
+        return  # The wrong one may be the last.
+    for field in ("closes", "cancel_until"):
+        instant = getattr(offering, field)
+        if instant is not None and instant > max(known):
+            found.add((path, field), "after_last_session")
+
+
+def _check_before(part: Any, earlier: str, later: str, path: Path, found: Found) -> None:
+    start, end = getattr(part, earlier), getattr(part, later)
+    if start is not None and end is not None and start >= end:
+        found.add((path, earlier), "not_before", other=later)
+
+
+def _check_place(place: Any, path: Path, found: Found) -> None:
+    for field, other in (("lon", "lat"), ("lat", "lon")):
+        if shapes.is_given(place, other) and not shapes.is_given(place, field):
+            found.add((path, field), "not_together", other=other)
+
+
+def _check_availability(offering: Any, path: Path, found: Found) -> None:
+    name = offering.policy and offering.policy.name
+    if name is not None and name not in POLICIES:
+        found.add(((path, "policy"), "name"), "policy_not_available", available=", ".join(POLICIES))
+    if (offering.party_max or 1) > 1:
+        found.add((path, "party_max"), "party_not_available")

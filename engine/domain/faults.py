@@ -1,0 +1,190 @@
+"""Faults: what is wrong with an input, each at its place, as data that can be said in either language.
+
+No fault quotes a value of the input, which may be personal; names of fields appear, shortened and printable.
+"""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+Language = Literal["zh", "en"]
+Path = tuple["Path", str | int] | None
+"""A place in the input, as a chain from the leaf to the root, so that walking costs little; None is the root."""
+
+FAULTS_MAX: Final = 1_000
+FIELD_NAME_MAX: Final = 64
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong at one place.
+
+    `path` is a JSON Pointer (RFC 6901), "" for the whole. `code` is a row of the table below, `parameters` are
+    what its sentences need.
+
+    A parser puts a Fault in the place of a value that it must refuse; `shapes` then reports it there, with its
+    path, beside all others.
+    """
+
+    path: str
+    code: str
+    parameters: dict[str, str | float] = {}
+
+
+class Found:
+    """Collects faults; beyond FAULTS_MAX they are only counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._listed: list[Fault] = []
+
+    def add(self, path: Path, code: str, **parameters: str | float) -> None:
+        """Note one fault."""
+        self.count += 1
+        if self.count <= FAULTS_MAX:
+            self._listed.append(Fault(pointer(path), code, parameters))
+
+    def place(self, path: Path, fault: Fault) -> None:
+        """Note a fault that has no path yet."""
+        self.add(path, fault.code, **fault.parameters)
+
+    def faults(self) -> list[Fault]:
+        """All that were listed; the last entry says how many more there are, if there are."""
+        more = self.count - len(self._listed)
+        return [*self._listed, Fault("", "more_faults", {"more": more})] if more else list(self._listed)
+
+
+def fault(code: str, **parameters: str | float) -> Fault:
+    """A fault that has no path yet."""
+    return Fault("", code, parameters)
+
+
+def pointer(path: Path) -> str:
+    """A path as JSON Pointer."""
+    segments: list[str] = []
+    while path is not None:
+        path, key = path
+        segment = field_name(key) if isinstance(key, str) else str(key)
+        segments.append("/" + segment.replace("~", "~0").replace("/", "~1"))
+    return "".join(reversed(segments))
+
+
+def field_name(name: str) -> str:
+    """A name of the input, fit to be shown: at most FIELD_NAME_MAX characters, all printable."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:FIELD_NAME_MAX])
+
+
+def text(fault: Fault, language: Language) -> str:
+    """The sentence for a fault. Raises KeyError for a code that is not in the table."""
+    zh, en = TEXTS[fault.code]
+    return (zh if language == "zh" else en).format_map(fault.parameters)
+
+
+TEXTS: Final[dict[str, tuple[str, str]]] = {
+    # The document as a whole.
+    "document_too_large": (
+        "文件不得超过 {bytes_max} 字节。",
+        "A document must not exceed {bytes_max} bytes.",
+    ),
+    "not_utf8": ("编码必须是 UTF-8。", "The encoding must be UTF-8."),
+    "syntax": ("第 {line} 行第 {column} 列有语法错误。", "Syntax error at line {line}, column {column}."),
+    "too_deep": ("嵌套不得超过 {depth_max} 层。", "Nesting must not exceed {depth_max} levels."),
+    "yaml_alias": (
+        "第 {line} 行第 {column} 列:不支持 YAML 锚点和别名。",
+        "Line {line}, column {column}: anchors and aliases of YAML are not accepted.",
+    ),
+    "yaml_tag": (
+        "第 {line} 行第 {column} 列:不支持 YAML 标签。",
+        "Line {line}, column {column}: tags of YAML are not accepted.",
+    ),
+    "yaml_key": (
+        "第 {line} 行第 {column} 列:键必须是字符串。",
+        "Line {line}, column {column}: a key must be a string.",
+    ),
+    "yaml_documents": (
+        "第 {line} 行第 {column} 列:一个文件只能包含一份文档。",
+        "Line {line}, column {column}: a file holds one document only.",
+    ),
+    "more_faults": ("另有 {more} 处错误未列出。", "{more} more faults are not listed."),
+    # What a parser refuses at its place.
+    "duplicate_key": ("同一个字段出现了多次。", "This field is given more than once."),
+    "not_finite": ("必须是有限的数。", "Must be a finite number."),
+    "number_too_long": ("数字的位数过多。", "This number has too many digits."),
+    "number_form": (
+        "请写成普通十进制数;若为文字,请加引号。",
+        "Write a plain decimal number, or put it in quotes if it is text.",
+    ),
+    # Shapes.
+    "missing": ("缺少此字段。", "This field is required."),
+    "unknown_field": ("没有名为“{field}”的字段。", 'There is no field named "{field}".'),
+    "not_an_object": ("必须是对象。", "Must be an object."),
+    "not_a_list": ("必须是列表。", "Must be a list."),
+    "too_few": ("至少要有 {min} 项。", "Must have at least {min} entries."),
+    "too_many": ("最多只能有 {max} 项。", "Must have at most {max} entries."),
+    "not_a_string": (
+        "必须是字符串(在 YAML 中,数字、yes、no 等文字须加引号)。",
+        "Must be a string (in YAML, text such as a number, yes or no needs quotes).",
+    ),
+    "too_short": ("至少要有 {min} 个字符。", "Must have at least {min} characters."),
+    "too_long": ("最多只能有 {max} 个字符。", "Must have at most {max} characters."),
+    "control_character": ("不得含有控制字符。", "Must not contain control characters."),
+    "surrogate": ("含有不成对的代理码位。", "Must not contain lone surrogates."),
+    "not_an_id": (
+        "必须由 1 至 64 个小写字母、数字或连字符组成,且不以连字符开头。",
+        "Must be 1 to 64 lower-case letters, digits and hyphens, and not begin with a hyphen.",
+    ),
+    "not_a_unit": (
+        "必须是以点分隔的单位路径,最多十段,例如 xicheng.finance。",
+        "Must be a dotted path of at most ten segments, such as xicheng.finance.",
+    ),
+    "pattern": ("格式必须符合 {pattern}。", "Must match {pattern}."),
+    "not_one_of": ("必须是以下之一:{allowed}。", "Must be one of: {allowed}."),
+    "not_an_integer": ("必须是整数。", "Must be an integer."),
+    "not_a_number": ("必须是数字。", "Must be a number."),
+    "too_small": ("不得小于 {min}。", "Must be at least {min}."),
+    "too_large": ("不得大于 {max}。", "Must be at most {max}."),
+    "not_a_boolean": ("必须是 true 或 false。", "Must be true or false."),
+    "not_an_instant": (
+        "必须是带时区的时刻,例如 2026-11-28T10:00:00+08:00;seatrush apply 的文件中也可写 +10m、-1d(s、m、h、d)。",
+        "Must be an instant such as 2026-11-28T10:00:00+08:00; for seatrush apply also +10m, -1d (s, m, h, d).",
+    ),
+    "no_offset": (
+        "时刻必须带有时区,例如 2026-11-28T10:00:00+08:00。",
+        "An instant needs its offset from UTC, such as 2026-11-28T10:00:00+08:00.",
+    ),
+    "not_a_date": ("必须是日期,例如 2026-12-31。", "Must be a date, such as 2026-12-31."),
+    "year": ("年份必须在 {first} 至 {last} 之间。", "The year must be from {first} to {last}."),
+    # Rules of a campaign document.
+    "duplicate": ("与 {first} 重复。", "Is the same as {first}."),
+    "not_before": ("必须早于 {other}。", "Must be before {other}."),
+    "after_last_session": (
+        "不得晚于最后一次活动的结束时间。",
+        "Must not be after the end of the last session.",
+    ),
+    "not_together": ("必须与 {other} 同时填写。", "Must be given together with {other}."),
+    "policy_not_available": (
+        "此规则尚未提供,目前可用:{available}。",
+        "This policy is not available yet; there is: {available}.",
+    ),
+    "party_not_available": (
+        "party_max 大于 1 尚未提供。",
+        "A party_max above 1 is not available yet.",
+    ),
+    # Rules that only the live campaign knows.
+    "below_live_seats": (
+        "不得小于已占用的最大座位号 {seat}。",
+        "Must not be below {seat}, the highest seat number that is taken.",
+    ),
+    "has_live_enrollments": (
+        "“{name}”仍有有效报名,不能移除。",
+        '"{name}" has live enrollments and cannot be removed.',
+    ),
+    # Requests.
+    "not_a_key": (
+        "必须是 1 至 64 个可见的 ASCII 字符。",
+        "Must be 1 to 64 visible ASCII characters.",
+    ),
+    "not_available": ("此字段尚未提供。", "This field is not available yet."),
+    "not_a_cursor": ("必须是前一页的 next。", "Must be the next of the page before."),
+    "other_campaign": ("必须与地址中的批次相同。", "Must be the campaign that the address names."),
+}
+"""code: (zh, en)."""

@@ -1,0 +1,13 @@
+"""The registry of policies: a new one is one file here and one line below."""
+
+from typing import Final
+
+from engine.domain.policies import first_come
+from engine.domain.policies.policy import Policy
+
+POLICIES: Final[dict[str, Policy]] = {
+    policy.name: policy
+    for policy in (
+        first_come.POLICY,
+    )
+}  # fmt: skip

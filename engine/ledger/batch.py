@@ -1,0 +1,155 @@
+"""What a batch of events does to the ledger's tables, worked out before any database is asked.
+
+Pure, and the same for every dialect. The rules of the schema (a seat is held once, none is above its pool's
+capacity) are kept by the database, on the state after the batch.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from engine.domain import enrollment, events
+from engine.ledger.protocol import DeadLetter, Refused
+
+EnrollmentRow = tuple[str, int, str, str, str, str, str, int, int, int, int, str]
+"""campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues"""
+
+_ACTS = frozenset({"enrolled", "confirmed", "declined", "cancelled"})
+"""What somebody asked for; the other events follow from these, or from time."""
+
+_pack = msgspec.msgpack.Encoder().encode
+unpack = msgspec.msgpack.Decoder(dict[bytes, bytes]).decode
+"""The raw fields of an event from their column."""
+
+
+class _Pool(Struct):
+    pool: str
+    capacity: int
+
+
+class _Offering(Struct):
+    offering: str
+    pools: list[_Pool]
+
+
+class _Document(Struct):
+    """As much of a campaign document as the ledger looks at; whatever else it has is none of its business."""
+
+    offerings: list[_Offering]
+
+
+_document = msgspec.json.Decoder(_Document)
+
+
+class Changes(Struct):
+    """Rows to write, each list in the order of its table's columns; `put` and `pools` replace what is there."""
+
+    last_seq: int
+    events: list[tuple[str, int, int, bytes]]
+    dead_letters: list[tuple[str, int, int, bytes, str]]
+    put: list[EnrollmentRow]
+    """The newest version of each enrollment."""
+    definitions: list[tuple[str, int, bytes, str, int]]
+    pools: list[tuple[str, str, str, int]] | None
+    """Of the newest document; None when there is none."""
+    trail: list[tuple[int, str, str, str, str, str]]
+
+    def freed(self) -> list[tuple[str, int, int]]:
+        """(campaign, seq, version) of the enrollments that may have held a seat before."""
+        return [(row[0], row[1], row[8]) for row in self.put if row[8] > 1]
+
+    def taken(self) -> list[tuple[str, str, str, int, int, int]]:
+        """(campaign, offering, pool, seat, seq, version) of the enrollments that hold a seat now."""
+        return [
+            (row[0], row[3], row[5], row[7], row[1], row[8])
+            for row in self.put
+            if row[6] in enrollment.SEATED
+        ]
+
+
+def reduce(
+    campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Event | DeadLetter]
+) -> Changes:
+    """Reduce consecutive events to rows.
+
+    Raises ValueError when they are not after_seq + 1, after_seq + 2, … of this campaign and epoch, and Refused when
+    one of them contradicts itself.
+    """
+    if not batch:
+        raise ValueError("an empty batch")
+    changes = Changes(after_seq + len(batch), [], [], [], [], None, [])
+    latest: dict[int, tuple[str, enrollment.Record]] = {}
+    for seq, entry in enumerate(batch, after_seq + 1):
+        if entry.seq != seq or entry.epoch != epoch or entry.campaign != campaign:
+            raise ValueError(
+                f"expected {campaign} {epoch}-{seq}, got {entry.campaign} {entry.epoch}-{entry.seq}"
+            )
+        fields = _pack(entry.fields)
+        if isinstance(entry, DeadLetter):
+            changes.dead_letters.append((campaign, seq, epoch, fields, entry.reason))
+            continue
+        changes.events.append((campaign, seq, epoch, fields))
+        if entry.record is not None:
+            _check_signup(entry, entry.record)
+            known = latest.get(entry.record.seq)
+            if known is None or entry.record.version >= known[1].version:
+                latest[entry.record.seq] = (entry.header.enrollment, entry.record)
+        if entry.header.type in _ACTS:
+            _note_act(changes, entry)
+        elif entry.header.type == "published":
+            _note_version(changes, entry)
+    changes.put = [_row(campaign, name, record) for name, record in latest.values()]
+    return changes
+
+
+def _check_signup(event: events.Event, record: enrollment.Record) -> None:
+    """An enrollment goes by the seq of its sign-up, so that seq must be the event's own, and earlier ever after."""
+    first = event.header.type == "enrolled"
+    if (record.seq == event.seq) != first or record.seq > event.seq:
+        raise Refused(f"{event.header.type} at {event.seq} of an enrollment that signed up at {record.seq}")
+
+
+def _note_act(changes: Changes, event: events.Event) -> None:
+    header = event.header
+    if event.record is None or header.actor in ("system", event.record.member):
+        return
+    changes.trail.append(
+        (header.at, header.actor, header.channel, header.type, event.campaign, header.enrollment)
+    )
+
+
+def _note_version(changes: Changes, event: events.Event) -> None:
+    header = event.header
+    if event.document is None:
+        raise Refused(f"version {header.version} was published without its document")
+    try:
+        document = _document.decode(event.document)
+    except msgspec.DecodeError as error:
+        raise Refused(f"the document of version {header.version}: {error}") from error
+    changes.definitions.append((event.campaign, header.version, event.document, header.actor, header.at))
+    changes.pools = [
+        (event.campaign, offering.offering, pool.pool, pool.capacity)
+        for offering in document.offerings
+        for pool in offering.pools
+    ]
+    changes.trail.append(
+        (header.at, header.actor, header.channel, "published", event.campaign, f"version {header.version}")
+    )
+
+
+def _row(campaign: str, name: str, record: enrollment.Record) -> EnrollmentRow:
+    return (
+        campaign,
+        record.seq,
+        name,
+        record.offering,
+        record.member,
+        record.pool,
+        record.status,
+        record.seat,
+        record.version,
+        record.expires_at,
+        record.decided_at,
+        " ".join(record.queues),
+    )

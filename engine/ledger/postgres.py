@@ -1,0 +1,155 @@
+"""The ledger in PostgreSQL 12 or newer, through a pool of asyncpg connections.
+
+A batch arrives by COPY: events in their table, enrollments in a temporary one from which they are put in place.
+Connections keep state of their own (that table, prepared statements): a pooler in between must pool sessions.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from engine.domain.events import Event
+from engine.ledger import migrations, reading, statements
+from engine.ledger.batch import Changes, reduce
+from engine.ledger.protocol import DeadLetter, Fenced, Refused, Registration, Unavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+COMMAND_TIMEOUT_S: Final = 20.0
+CONNECTIONS_MAX: Final = 8
+
+SESSION: Final = {
+    # A recorder that was cut off in the middle of a transaction must not hold the cursor's row for ever.
+    "idle_in_transaction_session_timeout": "60s",
+    # Every statement walks along an index. The planner cannot know it: the staging table has no statistics, and a
+    # plan made while the tables were small would be kept when they are large.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "client_min_messages": "warning",
+}
+
+
+class PostgresLedger(reading.Reading):
+    """`protocol.Ledger` in a PostgreSQL database."""
+
+    def __init__(self, url: str, command_timeout_s: float = COMMAND_TIMEOUT_S) -> None:
+        self._sql = statements.queries("postgres")
+        self._url = url
+        self._command_timeout_s = command_timeout_s
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable, or RuntimeError when the schema is newer than this code."""
+        with _translated():
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=CONNECTIONS_MAX,
+                timeout=self._command_timeout_s,
+                command_timeout=self._command_timeout_s,
+                server_settings=SESSION,
+            )
+        await self.pending_migrations()
+
+    async def close(self) -> None:
+        """Close every connection; safe to call twice."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date and return the names of the migrations applied; two at once are safe."""
+        async with self._transaction() as connection:
+            return await migrations.apply_postgres(connection)
+
+    async def pending_migrations(self) -> list[str]:
+        """The names of the migrations that are not applied yet."""
+        async with self._connection() as connection:
+            return [migration.name for migration in await migrations.pending_postgres(connection)]
+
+    async def register(self, campaign: str, unit: str, actor: str, channel: str, at: int) -> Registration:
+        """Make the campaign known (epoch 1, not created), or return what is known."""
+        async with self._transaction() as connection:
+            if await connection.fetchval(self._sql["add_campaign"], campaign, unit):
+                await connection.execute(self._sql["add_cursor"], campaign)
+                line = (at, actor, channel, "registered", campaign, unit)
+                await connection.execute(self._sql["add_trail"], *line)
+            row = await connection.fetchrow(self._sql["campaigns"], campaign)
+            assert row is not None
+            return reading.registration(row)
+
+    async def mark_created(self, campaign: str) -> None:
+        """Note that the campaign's state now exists in Redis. Raises LookupError for one not registered."""
+        async with self._transaction() as connection:
+            if not await connection.fetchval(self._sql["mark_created"], campaign):
+                raise LookupError(f"{campaign} is not registered")
+
+    async def record(
+        self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]
+    ) -> None:
+        """Apply consecutive events and move the cursor, as `protocol.Ledger.record` says."""
+        changes = reduce(campaign, epoch, after_seq, batch)
+        fence = (campaign, epoch, after_seq, changes.last_seq)
+        async with self._transaction() as connection:
+            if await connection.fetchval(self._sql["move_cursor"], *fence) is None:
+                raise Fenced(f"the cursor of {campaign} is not at {epoch}-{after_seq}")
+            await self._apply(connection, campaign, changes)
+
+    async def _apply(self, connection: "PoolConnectionProxy", campaign: str, changes: Changes) -> None:
+        await _copy(connection, "events", changes.events)
+        await _copy(connection, "dead_letters", changes.dead_letters)
+        await _copy(connection, "definitions", changes.definitions)
+        if changes.pools is not None:
+            await connection.execute(self._sql["remove_pools"], campaign)
+            await _copy(connection, "pools", changes.pools)
+        if changes.put:
+            await connection.execute(self._sql["stage"])
+            await _copy(connection, "incoming", changes.put)
+            if changes.freed():
+                await connection.execute(self._sql["free_seats"])
+            await connection.execute(self._sql["put_enrollments"])
+        if changes.trail:
+            await connection.executemany(self._sql["add_trail"], changes.trail)
+
+    async def _rows(self, query: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        async with self._connection() as connection:
+            return await connection.fetch(self._sql[query], *arguments)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["PoolConnectionProxy"]:
+        assert self._pool is not None, "the ledger is not open"
+        with _translated():
+            async with self._pool.acquire(timeout=self._command_timeout_s) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator["PoolConnectionProxy"]:
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+
+async def _copy(connection: "PoolConnectionProxy", table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        await connection.copy_records_to_table(table, records=rows)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Say what a fault of PostgreSQL or of the way to it means in the words of `protocol`."""
+    try:
+        yield
+    except (
+        asyncpg.IntegrityConstraintViolationError,
+        asyncpg.DataError,
+        asyncpg.exceptions.DataError,
+    ) as error:
+        raise Refused(str(error)) from error
+    except TimeoutError as error:
+        raise Unavailable("PostgreSQL did not answer in time") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise Unavailable(f"PostgreSQL: {error}") from error

@@ -1,0 +1,146 @@
+"""The persistent record, as the rest of the engine sees it: one protocol, kept by SQLite and by PostgreSQL.
+
+Times are UTC milliseconds since 1970. Every method is safe to call from several processes at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from engine.domain.enrollment import Record
+from engine.domain.events import Event
+
+
+class Unavailable(Exception):
+    """The ledger cannot be reached, or did not answer in time; what was asked may or may not have happened."""
+
+
+class Refused(Exception):
+    """The ledger refused a batch: one of its events breaks a rule of the schema. Nothing of it was written."""
+
+
+class Fenced(Exception):
+    """Another recorder has moved this campaign's cursor. Nothing was written."""
+
+
+class Registration(Struct, frozen=True):
+    """A campaign that the ledger knows."""
+
+    campaign: str
+    unit: str
+    epoch: int
+    """The generation of the campaign's state in Redis; a rebuild takes the next."""
+    created: bool
+    """Whether its state was made in Redis. Once it was, only a rebuild may make it again."""
+    recorded_seq: int
+    """The recorder's cursor: every event up to this seq is in the ledger."""
+
+
+class DeadLetter(Struct, frozen=True):
+    """An event that could not be applied, raw, with the reason."""
+
+    campaign: str
+    epoch: int
+    seq: int
+    fields: Mapping[bytes, bytes]
+    reason: str
+
+
+class Definition(Struct, frozen=True):
+    """A published version of a campaign document."""
+
+    campaign: str
+    version: int
+    document: bytes
+    actor: str
+    published_at: int
+
+
+class Row(Struct, frozen=True):
+    """An enrollment as the ledger has it."""
+
+    campaign: str
+    enrollment: str
+    record: Record
+    position: int
+    """Its place on the waitlist, from 1; 0 when it does not wait."""
+
+
+class TrailRow(Struct, frozen=True):
+    """One line of the audit trail: who did what, other than members acting for themselves."""
+
+    at: int
+    actor: str
+    channel: str
+    action: str
+    campaign: str
+    detail: str
+
+
+class Ledger(Protocol):
+    """One database. Open it before use; close it once."""
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable, or RuntimeError when the schema is newer than this code."""
+
+    async def close(self) -> None:
+        """Release every connection and thread; safe to call twice."""
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date and return the names of the migrations applied; two at once are safe."""
+
+    async def pending_migrations(self) -> list[str]:
+        """The names of the migrations that are not applied yet."""
+
+    # Publishing
+
+    async def register(self, campaign: str, unit: str, actor: str, channel: str, at: int) -> Registration:
+        """Make the campaign known before its first publication (epoch 1, not created), or return what is known."""
+
+    async def mark_created(self, campaign: str) -> None:
+        """Note that the campaign's state now exists in Redis."""
+
+    async def campaigns(self) -> list[Registration]:
+        """Every campaign, in order of its name."""
+
+    # Recording
+
+    async def record(self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]) -> None:
+        """Apply consecutive events and move the cursor from `after_seq` to the last of them, in one transaction.
+
+        `batch` is in order and without gaps: after_seq + 1, after_seq + 2, …
+        Raises Fenced when the cursor is not at `after_seq` or the epoch is another, Refused when an event breaks
+        a rule, Unavailable when it is not known whether the transaction was committed (then: read the cursor anew).
+        """
+
+    # Reading
+
+    async def enrollments_of(self, member: str, limit: int, after: tuple[int, str] | None = None) -> list[Row]:
+        """A member's enrollments over all campaigns, newest first, after the row (decided_at, enrollment)."""
+
+    async def roster(
+        self, campaign: str, offering: str, limit: int, after: tuple[int, int] | None = None
+    ) -> list[Row]:
+        """Live enrollments of an offering: first those with seats, then those who wait, each in order of seq.
+
+        `after` is (0 with a seat or 1 waiting, seq) of the last row seen.
+        """
+
+    async def enrollments(self, campaign: str, limit: int, after: int = 0) -> list[Row]:
+        """All enrollments of a campaign in order of their seq, after one, for the audit; positions are 0."""
+
+    async def seats(self, campaign: str) -> dict[tuple[str, str], int]:
+        """The number of rows in the table of seats per (offering, pool)."""
+
+    async def events(self, campaign: str, after_seq: int, limit: int) -> list[Event]:
+        """Recorded events after a seq, in order."""
+
+    async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
+        """A version of the campaign document, by default the newest recorded."""
+
+    async def dead_letters(self, campaign: str) -> list[DeadLetter]:
+        """Events that could not be applied, in order of seq."""
+
+    async def trail(self, campaign: str, limit: int) -> list[TrailRow]:
+        """The newest lines of the audit trail of a campaign."""

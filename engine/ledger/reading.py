@@ -1,0 +1,76 @@
+"""Reading the ledger: the same for every dialect, which only has to run a named query."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from engine.domain import events
+from engine.domain.enrollment import Record
+from engine.ledger import batch
+from engine.ledger.protocol import DeadLetter, Definition, Registration, Row, TrailRow
+
+INTEGER_MAX = 2**63 - 1
+
+
+class Reading(ABC):
+    """The reading half of `protocol.Ledger`."""
+
+    @abstractmethod
+    async def _rows(self, query: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        """The rows of a query of `queries.sql`. Raises Unavailable."""
+
+    async def campaigns(self) -> list[Registration]:
+        """Every campaign, in order of its name."""
+        return [registration(row) for row in await self._rows("campaigns", None)]
+
+    async def enrollments_of(self, member: str, limit: int, after: tuple[int, str] | None = None) -> list[Row]:
+        """A member's enrollments over all campaigns, newest first, after the row (decided_at, enrollment)."""
+        return [_row(row) for row in await self._rows("enrollments_of", member, *(after or (INTEGER_MAX, "")), limit)]
+
+    async def roster(
+        self, campaign: str, offering: str, limit: int, after: tuple[int, int] | None = None
+    ) -> list[Row]:
+        """Live enrollments of an offering, those who wait last, after the row (0 or 1 waiting, seq)."""
+        return [_row(row) for row in await self._rows("roster", campaign, offering, *(after or (0, 0)), limit)]
+
+    async def enrollments(self, campaign: str, limit: int, after: int = 0) -> list[Row]:
+        """All enrollments of a campaign in order of their seq, after one; positions are 0."""
+        return [_row(row) for row in await self._rows("enrollments", campaign, after, limit)]
+
+    async def seats(self, campaign: str) -> dict[tuple[str, str], int]:
+        """The number of rows in the table of seats per (offering, pool)."""
+        return {(offering, pool): count for offering, pool, count in await self._rows("seats", campaign)}
+
+    async def events(self, campaign: str, after_seq: int, limit: int) -> list[events.Event]:
+        """Recorded events after a seq, in order."""
+        return [
+            events.decode(campaign, b"%d-%d" % (epoch, seq), batch.unpack(fields))
+            for campaign, epoch, seq, fields in await self._rows("events", campaign, after_seq, limit)
+        ]
+
+    async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
+        """A version of the campaign document, by default the newest recorded."""
+        rows = await self._rows("definition", campaign, version)
+        return Definition(*rows[0]) if rows else None
+
+    async def dead_letters(self, campaign: str) -> list[DeadLetter]:
+        """Events that could not be applied, in order of seq."""
+        return [
+            DeadLetter(campaign, epoch, seq, batch.unpack(fields), reason)
+            for campaign, epoch, seq, fields, reason in await self._rows("dead_letters", campaign)
+        ]
+
+    async def trail(self, campaign: str, limit: int) -> list[TrailRow]:
+        """The newest lines of the audit trail of a campaign."""
+        return [TrailRow(*row) for row in await self._rows("trail", campaign, limit)]
+
+
+def registration(row: Sequence[Any]) -> Registration:
+    """A row of the query `campaigns`."""
+    campaign, unit, epoch, created, recorded_seq = row
+    return Registration(campaign, unit, epoch, bool(created), recorded_seq)
+
+
+def _row(row: Sequence[Any]) -> Row:
+    campaign, enrollment, *values, queues, position = row
+    return Row(campaign, enrollment, Record(*values, queues.split()), position)

@@ -1,0 +1,162 @@
+-- Every statement of the PostgreSQL ledger. "-- name --" begins one; the comment below it says what it does.
+
+-- add_campaign --
+-- Make a campaign known; no row when it was.
+INSERT INTO campaigns (campaign, unit, epoch) VALUES ($1, $2, 1)
+ON CONFLICT DO NOTHING
+RETURNING campaign
+
+-- add_cursor --
+-- The recorder's cursor of a new campaign.
+INSERT INTO cursors (campaign, consumer) VALUES ($1, 'recorder')
+
+-- mark_created --
+-- Note that the campaign's state exists in Redis.
+UPDATE campaigns SET created = true WHERE campaign = $1
+RETURNING campaign
+
+-- campaigns --
+-- Every campaign, or one, with the recorder's cursor.
+SELECT campaign, unit, epoch, created, recorded_seq
+FROM campaigns JOIN cursors USING (campaign)
+WHERE consumer = 'recorder' AND ($1::text IS NULL OR campaign = $1)
+ORDER BY campaign
+
+-- move_cursor --
+-- The fence: no row when the cursor is not at $3 or the epoch is not $2. The epoch stays until the commit.
+WITH known AS (
+    SELECT campaign FROM campaigns WHERE campaign = $1 AND epoch = $2 FOR SHARE
+)
+UPDATE cursors SET recorded_seq = $4
+FROM known
+WHERE cursors.campaign = known.campaign AND consumer = 'recorder' AND recorded_seq = $3
+RETURNING recorded_seq
+
+-- stage --
+-- Where a batch's enrollments arrive by COPY; lives as long as the connection, empty after each commit.
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+    campaign text COLLATE "C",
+    seq bigint,
+    enrollment text COLLATE "C",
+    offering text COLLATE "C",
+    member text COLLATE "C",
+    pool text COLLATE "C",
+    status text COLLATE "C",
+    seat bigint,
+    version bigint,
+    expires_at bigint,
+    decided_at bigint,
+    queues text
+) ON COMMIT DELETE ROWS
+
+-- remove_pools --
+-- Forget the pools of the definition before.
+DELETE FROM pools WHERE campaign = $1
+
+-- free_seats --
+-- Give back the seats of enrollments that change, unless their row is newer.
+DELETE FROM seats USING incoming, enrollments AS known
+WHERE incoming.version > 1
+    AND known.campaign = incoming.campaign AND known.seq = incoming.seq AND known.version <= incoming.version
+    AND seats.campaign = known.campaign AND seats.offering = known.offering
+    AND seats.pool = known.pool AND seats.seat = known.seat AND seats.seq = known.seq
+
+-- put_enrollments --
+-- Insert enrollments, or bring them up to date, and take their seats; an older version changes nothing.
+WITH put AS (
+    INSERT INTO enrollments AS known (
+        campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues
+    )
+    SELECT
+        campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues
+    FROM incoming
+    ON CONFLICT (campaign, seq) DO UPDATE SET
+        pool = excluded.pool,
+        status = excluded.status,
+        seat = excluded.seat,
+        version = excluded.version,
+        expires_at = excluded.expires_at,
+        queues = excluded.queues
+    WHERE excluded.version >= known.version
+    RETURNING campaign, offering, pool, seat, seq, status
+)
+INSERT INTO seats (campaign, offering, pool, seat, seq)
+SELECT campaign, offering, pool, seat, seq FROM put
+WHERE status IN ('confirmed', 'held', 'offered')
+
+-- add_trail --
+-- A line of the audit trail.
+INSERT INTO audit_trail (at, actor, channel, action, campaign, detail) VALUES ($1, $2, $3, $4, $5, $6)
+
+-- enrollments_of --
+-- A member's enrollments, newest first, after (decided_at $2, enrollment $3).
+SELECT
+    campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    CASE status WHEN 'waitlisted' THEN (
+        SELECT count(*) FROM enrollments AS ahead
+        WHERE ahead.campaign = enrollments.campaign AND ahead.offering = enrollments.offering
+            AND ahead.status IN ('confirmed', 'held', 'offered', 'waitlisted')
+            AND (ahead.status = 'waitlisted') AND ahead.seq <= enrollments.seq
+    ) ELSE 0 END AS position
+FROM enrollments
+WHERE member = $1 AND decided_at <= $2 AND (decided_at, enrollment) < ($2, $3)
+ORDER BY decided_at DESC, enrollment DESC
+LIMIT $4
+
+-- roster --
+-- Live enrollments of an offering, those who wait last, after (whether it waits $3, seq $4).
+WITH page AS (
+    SELECT *, (status = 'waitlisted') AS waits FROM enrollments
+    WHERE campaign = $1 AND offering = $2
+        AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
+        AND ((status = 'waitlisted'), seq) > ($3::integer::boolean, $4)
+    ORDER BY (status = 'waitlisted'), seq
+    LIMIT $5
+),
+ahead AS (
+    SELECT count(*) AS waiting FROM enrollments
+    WHERE campaign = $1 AND offering = $2
+        AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
+        AND (status = 'waitlisted') AND seq < (SELECT min(seq) FROM page WHERE waits)
+)
+SELECT
+    campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    CASE WHEN waits THEN waiting + row_number() OVER (PARTITION BY waits ORDER BY seq) ELSE 0 END AS position
+FROM page CROSS JOIN ahead
+ORDER BY waits, seq
+
+-- enrollments --
+-- All enrollments of a campaign in order of their sign-up, after seq $2.
+SELECT
+    campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    0 AS position
+FROM enrollments
+WHERE campaign = $1 AND seq > $2
+ORDER BY seq
+LIMIT $3
+
+-- seats --
+-- The number of seats taken, per pool.
+SELECT offering, pool, count(*) FROM seats WHERE campaign = $1 GROUP BY offering, pool
+
+-- events --
+-- The campaign's log after seq $2.
+SELECT campaign, epoch, seq, fields FROM events WHERE campaign = $1 AND seq > $2 ORDER BY seq LIMIT $3
+
+-- definition --
+-- A version of the definition, or the newest.
+SELECT campaign, version, document, actor, published_at FROM definitions
+WHERE campaign = $1 AND ($2::bigint IS NULL OR version = $2)
+ORDER BY version DESC
+LIMIT 1
+
+-- dead_letters --
+-- The campaign's dead letters.
+SELECT campaign, epoch, seq, fields, reason FROM dead_letters WHERE campaign = $1 ORDER BY seq
+
+-- trail --
+-- The newest lines of the campaign's audit trail.
+SELECT at, actor, channel, action, campaign, detail FROM audit_trail
+WHERE campaign = $1
+ORDER BY line DESC
+LIMIT $2

@@ -1,0 +1,179 @@
+"""The ledger in an SQLite file: one thread that writes, one that reads, so that the event loop never waits.
+
+WAL with synchronous=FULL: a commit is on disk before `record` returns. Writers of several processes take turns
+(BEGIN IMMEDIATE, busy timeout).
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from engine.domain.events import Event
+from engine.ledger import migrations, reading, statements
+from engine.ledger.batch import Changes, reduce
+from engine.ledger.protocol import DeadLetter, Fenced, Refused, Registration, Unavailable
+
+BUSY_TIMEOUT_S: Final = 10.0
+CACHE_KIB: Final = 65_536
+CHECKPOINT_PAGES: Final = 4_000
+"""A batch of a rush touches about a page per member (by their index), and a checkpoint costs two more fsyncs."""
+SQLITE_MIN: Final = (3, 37, 0)
+"""The first version with STRICT tables."""
+
+T = TypeVar("T")
+
+
+class SqliteLedger(reading.Reading):
+    """`protocol.Ledger` in a file, made when it is missing; its folder must exist."""
+
+    def __init__(self, path: Path) -> None:
+        self._sql = statements.queries("sqlite")
+        self._writer = _Session(path)
+        self._reader = _Session(path)
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable, or RuntimeError when the schema is newer than this code."""
+        if sqlite3.sqlite_version_info < SQLITE_MIN:
+            raise RuntimeError(f"SQLite 3.37 or newer is needed, this is {sqlite3.sqlite_version}")
+        await self._writer.open()
+        await self._reader.open()
+        await self._reader.run(migrations.pending_sqlite)
+
+    async def close(self) -> None:
+        """Close both connections and end their threads; safe to call twice."""
+        await self._writer.close()
+        await self._reader.close()
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date and return the names of the migrations applied; two at once are safe."""
+        return await self._write(migrations.apply_sqlite)
+
+    async def pending_migrations(self) -> list[str]:
+        """The names of the migrations that are not applied yet."""
+        return [migration.name for migration in await self._reader.run(migrations.pending_sqlite)]
+
+    async def register(self, campaign: str, unit: str, actor: str, channel: str, at: int) -> Registration:
+        """Make the campaign known (epoch 1, not created), or return what is known."""
+
+        def work(connection: sqlite3.Connection) -> Registration:
+            if connection.execute(self._sql["add_campaign"], (campaign, unit)).rowcount:
+                connection.execute(self._sql["add_cursor"], (campaign,))
+                line = (at, actor, channel, "registered", campaign, unit)
+                connection.execute(self._sql["add_trail"], line)
+            return reading.registration(connection.execute(self._sql["campaigns"], (campaign,)).fetchone())
+
+        return await self._write(work)
+
+    async def mark_created(self, campaign: str) -> None:
+        """Note that the campaign's state now exists in Redis. Raises LookupError for one not registered."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            if not connection.execute(self._sql["mark_created"], (campaign,)).rowcount:
+                raise LookupError(f"{campaign} is not registered")
+
+        await self._write(work)
+
+    async def record(
+        self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]
+    ) -> None:
+        """Apply consecutive events and move the cursor, as `protocol.Ledger.record` says."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            changes = reduce(campaign, epoch, after_seq, batch)
+            fence = (campaign, epoch, after_seq, changes.last_seq)
+            with _transaction(connection):
+                if not connection.execute(self._sql["move_cursor"], fence).rowcount:
+                    raise Fenced(f"the cursor of {campaign} is not at {epoch}-{after_seq}")
+                self._apply(connection, campaign, changes)
+
+        await self._writer.run(work)
+
+    def _apply(self, connection: sqlite3.Connection, campaign: str, changes: Changes) -> None:
+        many = connection.executemany
+        many(self._sql["add_event"], changes.events)
+        many(self._sql["add_dead_letter"], changes.dead_letters)
+        many(self._sql["add_definition"], changes.definitions)
+        if changes.pools is not None:
+            connection.execute(self._sql["remove_pools"], (campaign,))
+            many(self._sql["add_pool"], changes.pools)
+        many(self._sql["free_seat"], changes.freed())
+        many(self._sql["put_enrollment"], changes.put)
+        many(self._sql["take_seat"], changes.taken())
+        many(self._sql["add_trail"], changes.trail)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def write(connection: sqlite3.Connection) -> T:
+            with _transaction(connection):
+                return work(connection)
+
+        return await self._writer.run(write)
+
+    async def _rows(self, query: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        def work(connection: sqlite3.Connection) -> Sequence[Sequence[Any]]:
+            return connection.execute(self._sql[query], arguments).fetchall()
+
+        return await self._reader.run(work)
+
+
+class _Session:
+    """A connection in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
+
+    def _connect(self) -> None:
+        with _translated():
+            connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._connection = connection
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._connection is not None, "the ledger is not open"
+        with _translated():
+            return work(self._connection)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self.run(sqlite3.Connection.close)
+            self._connection = None
+        self._thread.shutdown()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Say what a fault of SQLite means in the words of `protocol`; a fault of this code stays what it is."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError) as error:
+        raise Refused(str(error)) from error
+    except (sqlite3.ProgrammingError, sqlite3.NotSupportedError):
+        raise
+    except sqlite3.DatabaseError as error:
+        raise Unavailable(f"SQLite: {error}") from error

@@ -1,0 +1,204 @@
+"""Decisions: every verb on a campaign, asked through group commit and answered by one Lua call for each batch."""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from engine.domain import outcome
+from engine.domain.definition import Definition
+from engine.domain.enrollment import Record
+from engine.domain.person import Person
+from engine.live.catalog import Catalog
+from engine.live.group_commit import GroupCommit, Limits, Overloaded
+from engine.live.server import NothingRan, Server, Unknown
+
+logger = logging.getLogger(__name__)
+
+STALE_RETRIES_MAX: Final = 3
+BEHIND_RETRIES_MAX: Final = 1_000
+ENROLLMENT_BYTES: Final = 12
+"""96 random bits make an enrollment's id, 16 characters, that cannot be guessed."""
+
+
+class Decision(Struct, frozen=True, array_like=True):
+    """The one named answer to a request; engine/lua/includes/answers.lua has the same order.
+
+    `fact` is what a refusal has to say: when a window opens (ms), which limit, which other offering, which status.
+    """
+
+    outcome: str
+    as_of_seq: int = 0
+    """The last seq of the campaign when it was decided."""
+    fact: int | str = ""
+    enrollment: str = ""
+    position: int = 0
+    record: Record | None = None
+
+
+class Change(Struct, frozen=True, array_like=True):
+    """A request to change one enrollment: the script checks that it is the member's, unless `member` is ""."""
+
+    enrollment: str
+    member: str
+    actor: str
+    channel: str
+
+
+Request: TypeAlias = Change | tuple[Any, ...]
+"""A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel)."""
+
+NOT_FOUND: Final = Decision("not_found")
+NOT_READY: Final = Decision("not_ready")
+OVERLOADED: Final = Decision("overloaded")
+UNKNOWN: Final = Decision("unknown")
+
+_answers = msgspec.msgpack.Decoder(list[Decision])
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Decisions:
+    """Every verb on every campaign. Refusals are values: nothing here raises because a request is refused.
+
+    `backlog_entries_max` is how many events may wait for the ledger before sales stop; `observe` is told the verb,
+    campaign and answers of each batch.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        catalog: Catalog,
+        limits: Limits,
+        backlog_entries_max: int,
+        observe: Callable[[str, str, list[Decision]], None] = lambda verb, campaign, answers: None,
+    ) -> None:
+        self._server = server
+        self._catalog = catalog
+        self._limits = limits
+        self._backlog = str(backlog_entries_max)
+        self._observe = observe
+        self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
+
+    async def sign_up(
+        self, campaign: str, offering: str, person: Person, key: str, wanted: str, channel: str
+    ) -> Decision:
+        """Ask for a seat. `key` is the idempotency key and `wanted` a pool, or ""."""
+        definition = self._catalog.get(campaign) or await self._catalog.find(campaign)
+        for _ in range(STALE_RETRIES_MAX):
+            if definition is None:
+                return NOT_READY if self._catalog.is_lost(campaign) else NOT_FOUND
+            decision = await self._sign_up(definition, offering, person, key, wanted, channel)
+            if decision.outcome != outcome.STALE:
+                return decision
+            definition = await self._catalog.load(campaign)
+        return NOT_READY
+
+    async def _sign_up(
+        self, definition: Definition, offering: str, person: Person, key: str, wanted: str, channel: str
+    ) -> Decision:
+        found = definition.offerings.get(offering)
+        if found is None or (wanted and wanted not in found.pools):
+            return NOT_FOUND
+        enrollment = secrets.token_urlsafe(ENROLLMENT_BYTES)
+        member = person.sub
+        return await self._ask(
+            "sign_up",
+            definition.campaign,
+            (
+                definition.version,
+                member,
+                key,
+                enrollment,
+                offering,
+                wanted,
+                found.mask(person),
+                member,
+                channel,
+            ),
+        )
+
+    async def cancel(self, campaign: str, change: Change) -> Decision:
+        """Cancel an enrollment."""
+        return await self._ask("cancel", campaign, change)
+
+    async def confirm(self, campaign: str, change: Change) -> Decision:
+        """Take a held or offered seat for good."""
+        return await self._ask("confirm", campaign, change)
+
+    async def decline(self, campaign: str, change: Change) -> Decision:
+        """Leave a held or offered seat."""
+        return await self._ask("decline", campaign, change)
+
+    async def find(self, campaign: str, enrollment: str) -> Decision:
+        """Read an enrollment: `changed` with it, or a refusal."""
+        answers = await self._send("find", campaign, [enrollment])
+        return answers if isinstance(answers, Decision) else answers[0]
+
+    async def mine(self, campaign: str, member: str) -> list[Decision] | Decision:
+        """Read a member's live enrollments in the order of sign-up, or a refusal."""
+        return await self._send("mine", campaign, [member])
+
+    async def advance(self, campaign: str) -> int | None:
+        """Bring about what is due by the clock; returns the ms until something is due next, None for never.
+
+        Raises NothingRan or Unknown.
+        """
+        while True:
+            reply = await self._server.call("advance", campaign)
+            status = reply[0].decode()
+            if status == outcome.DECIDED:
+                return int(float(reply[1])) if reply[1] else None
+            if status != outcome.BEHIND:
+                raise NothingRan("the campaign's state is closed or not in Redis")
+
+    async def drain(self) -> None:
+        """Wait until everything that was asked is answered."""
+        for queue in list(self._queues.values()):
+            await queue.drain()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not sent to Redis yet, over all campaigns."""
+        return sum(queue.waiting for queue in self._queues.values())
+
+    async def _ask(self, verb: str, campaign: str, request: Request) -> Decision:
+        queue = self._queues.get((verb, campaign))
+        if queue is None:
+            queue = self._queues[verb, campaign] = GroupCommit(self._sender(verb, campaign), self._limits)
+        try:
+            return await queue.submit(request)
+        except Overloaded:
+            return OVERLOADED
+
+    def _sender(self, verb: str, campaign: str) -> Callable[[list[Request]], Awaitable[list[Decision]]]:
+        async def send(batch: list[Request]) -> list[Decision]:
+            answers = await self._send(verb, campaign, [_encode(batch), self._backlog])
+            if isinstance(answers, Decision):
+                answers = [answers] * len(batch)
+            self._observe(verb, campaign, answers)
+            return answers
+
+        return send
+
+    async def _send(
+        self, verb: str, campaign: str, arguments: list[bytes | str]
+    ) -> list[Decision] | Decision:
+        """The answers to a call, or the one refusal of all of it."""
+        try:
+            for _ in range(BEHIND_RETRIES_MAX):
+                reply = await self._server.call(verb, campaign, arguments)
+                status = reply[0].decode()
+                if status == outcome.DECIDED:
+                    return _answers.decode(reply[1])
+                if status != outcome.BEHIND:
+                    break
+                await self.advance(campaign)
+        except NothingRan as error:
+            logger.warning("%s: nothing ran: %s", verb, error)
+        except Unknown as error:
+            logger.warning("%s: outcome unknown: %s", verb, error)
+            return UNKNOWN
+        return NOT_READY

@@ -1,0 +1,89 @@
+"""Group commit: requests that arrive while an earlier batch is in flight go out together as the next one.
+
+One trip to Redis and one fsync then serve many requests, and the more arrive, the more share them. The technique
+is that of database logs (Gawlick and Kinkade, "Varieties of Concurrency Control in IMS/VS Fast Path", 1985).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+class Limits(Struct, frozen=True):
+    """The bounds of one queue."""
+
+    batch_entries_max: int = 128
+    batches_in_flight_max: int = 2
+    waiting_entries_max: int = 10_000
+
+
+class Overloaded(Exception):
+    """The queue is full; nothing was asked."""
+
+
+class GroupCommit(Generic[Request, Answer]):
+    """One queue: `send` gets a batch of requests and returns one answer for each, in order."""
+
+    def __init__(self, send: Callable[[list[Request]], Awaitable[list[Answer]]], limits: Limits) -> None:
+        self._send = send
+        self._limits = limits
+        self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._flush_due = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not sent yet."""
+        return len(self._waiting)
+
+    def submit(self, request: Request) -> asyncio.Future[Answer]:
+        """Put a request into the next batch. A caller that goes away does not cancel it. Raises Overloaded."""
+        if len(self._waiting) >= self._limits.waiting_entries_max:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((request, answer))
+        if not self._flush_due and len(self._in_flight) < self._limits.batches_in_flight_max:
+            # At the end of this turn of the loop, so that all requests it brings go out together.
+            self._flush_due = True
+            loop.call_soon(self._flush)
+        return answer
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted is answered."""
+        while self._in_flight or self._waiting:
+            if self._in_flight:
+                await asyncio.wait(self._in_flight)
+            else:
+                await asyncio.sleep(0)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        while self._waiting and len(self._in_flight) < self._limits.batches_in_flight_max:
+            size = min(len(self._waiting), self._limits.batch_entries_max)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._in_flight.add(task)
+            task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._flush()
+
+    async def _run(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._send([request for request, _ in batch])
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)

@@ -1,0 +1,38 @@
+"""Every key name in Redis. All keys of a campaign share its hash tag, so one shard decides all of its rules."""
+
+from typing import Final
+
+PREFIX: Final = "seatrush"
+
+PARTS: Final = (
+    "META",  # hash: epoch, seq, version, gate, rules, document
+    "OFFERINGS",  # hash: offering -> msgpack map (domain.definition.PackedOffering)
+    "COUNTS",  # hash: taken/<offering>/<pool>, mark/<offering>/<pool>, waiting/<offering> -> integer
+    "FREE",  # sorted set by name: <offering>/<pool>/<seat>, the free numbers below the mark
+    "ENROLLMENTS",  # hash: enrollment -> msgpack array (domain.enrollment.Record)
+    "MEMBERS",  # hash: member -> msgpack array offering, enrollment, offering, enrollment, … of the live ones
+    "REQUESTS",  # hash: <member> <idempotency key> -> msgpack array, what a replay needs of the first answer
+    "WAITING",  # sorted set by name: <offering>/<seq>/<enrollment>, every waiting one, for positions
+    "QUEUES",  # sorted set by name: <offering>/<queue>/<seq>/<enrollment>, whom a free seat may go to
+    "TIMERS",  # sorted set: opens/…, closes/…, releases/…, expires/<enrollment>, promote/<offering>, by when
+    "EVENTS",  # stream: the campaign's log, ids <epoch>-<seq>
+)
+"""The keys of a campaign, in the order in which every script gets them."""
+
+DIRECTORY: Final = f"{PREFIX}:directory"
+"""Hash: campaign -> version of its newest definition, so that every process hears of a publication."""
+
+
+def of(campaign: str, part: str) -> str:
+    """One key of a campaign, such as `seatrush:{autumn-2026}:meta`."""
+    return f"{PREFIX}:{{{campaign}}}:{part.lower()}"
+
+
+def campaign_keys(campaign: str) -> list[str]:
+    """All keys of a campaign, in the order of PARTS."""
+    return [of(campaign, part) for part in PARTS]
+
+
+def lease(campaign: str, worker: str) -> str:
+    """Who works on a campaign at the moment; it spreads the work, safety does not rest on it."""
+    return f"{PREFIX}:{{{campaign}}}:lease:{worker}"

@@ -1,0 +1,30 @@
+"""Become the embedded Redis: `launcher.py PARENT SERVER CONFIGURATION`, PARENT being the process id that asks for it.
+
+A program of its own, since these calls must be made in the child, and Python code between fork and exec is not safe
+in a process that has threads. It imports only the standard library, so that it can run with -I -S.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Replace this process by the server; exit with 1 when the parent is gone already."""
+    parent, server = int(sys.argv[1]), sys.argv[2]
+    # A Ctrl-C goes to the whole group: it is for the parent, which still has decisions to bring home.
+    os.setsid()
+    if sys.platform == "linux":
+        # SIGKILL rather than SIGTERM: it cannot be put off by a script or a load, and an AOF with fsync always has
+        # to bear it anyway. A child that was rewriting the AOF ends by itself when its pipe to the server breaks.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # The parent may have died before the call: then no signal comes.
+        if os.getppid() != parent:
+            sys.exit(1)
+    os.execv(server, [server, *sys.argv[3:]])
+
+
+main()

@@ -1,0 +1,173 @@
+"""A Redis server: connections that never retry by themselves, and script calls whose fate is always named.
+
+A decision that was sent may have happened even when its reply is lost, so only a reply which proves that nothing
+ran is tried again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import redis.asyncio
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from engine.live import keys, scripts
+
+logger = logging.getLogger(__name__)
+
+VERSION_MIN: Final = (7, 0)
+CONNECTIONS_MAX: Final = 64
+RETRY_DELAYS_S: Final = (0.02, 0.05, 0.1, 0.2)
+"""Waits before a call is tried again that is proven not to have run."""
+
+_PASSING: Final = frozenset({"LOADING", "READONLY", "TRYAGAIN", "BUSY"})
+"""Error codes that prove that nothing ran, and may be gone a moment later."""
+_NOTHING_RAN: Final = _PASSING | {
+    "MASTERDOWN",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "NOPERM",
+    "NOAUTH",
+}
+
+
+class NothingRan(Exception):
+    """The server is not ready: it is proven that the call had no effect. `passing`: a retry may soon succeed."""
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
+
+
+class Unknown(Exception):
+    """The call was sent and its reply is lost: whether it had an effect is not known."""
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Around commands that change nothing that matters: whatever fails in them, NothingRan says it."""
+    try:
+        yield
+    except (exceptions.RedisError, OSError) as error:
+        raise NothingRan(str(error)) from error
+
+
+class Unsuitable(exceptions.ConnectionError):
+    """The server's version or durability is not what the settings ask for."""
+
+
+class Server:
+    """One Redis or Valkey server, by URL.
+
+    `fsync` asks for `appendonly yes` and `appendfsync always`, checked at every connect.
+    """
+
+    def __init__(self, url: str, *, fsync: bool, timeout_s: float) -> None:
+        self._fsync = fsync
+        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS_MAX,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            redis_connect_func=self._greet,
+            protocol=2,
+        )
+        self.client: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=self._pool)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.client.aclose()
+        await self._pool.disconnect()
+
+    async def ping(self) -> None:
+        """Raise NothingRan, with the reason, unless the server answers and suits the settings."""
+        with reading():
+            await self.client.ping()
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        version = await _ask(connection, "INFO", "server")
+        if _version(version) < VERSION_MIN:
+            raise Unsuitable("the Redis server is older than 7.0")
+        if not self._fsync:
+            return
+        reply = await _ask(connection, "CONFIG", "GET", "append*")
+        config = dict(zip(reply[::2], reply[1::2], strict=True))
+        if config.get(b"appendonly") != b"yes" or config.get(b"appendfsync") != b"always":
+            raise Unsuitable(
+                "durability fsync needs a Redis server with appendonly yes and appendfsync always; "
+                "set them there, or choose durability memory for a rehearsal"
+            )
+
+    async def call(
+        self, verb: str, campaign: str, args: Sequence[bytes | str | int | float] = ()
+    ) -> list[Any]:
+        """Run a verb of `engine/lua` on a campaign and return its reply.
+
+        Raises NothingRan or Unknown.
+        """
+        script = scripts.load(verb)
+        command = (script.digest, len(keys.PARTS), *keys.campaign_keys(campaign), *args)
+        for delay_s in (*RETRY_DELAYS_S, None):
+            try:
+                return await self._evaluate(script, command)
+            except NothingRan as error:
+                if delay_s is None or not error.passing:
+                    raise
+                await asyncio.sleep(delay_s)
+        raise AssertionError("the last try returns or raises")
+
+    async def _evaluate(self, script: scripts.Script, command: tuple[Any, ...]) -> list[Any]:
+        try:
+            connection = await self._pool.get_connection()
+        except (exceptions.RedisError, OSError) as error:
+            raise NothingRan(str(error), passing=_code(error) in _PASSING) from error
+        try:
+            try:
+                return await _exchange(connection, "EVALSHA", *command)
+            except exceptions.NoScriptError:
+                return await _exchange(connection, "EVAL", script.source, *command[1:])
+        except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
+            code = _code(error)
+            if code in _NOTHING_RAN:
+                raise NothingRan(str(error), passing=code in _PASSING) from error
+            logger.error("script %s failed: %s", script.name, error)
+            raise Unknown(str(error)) from error
+        except (exceptions.RedisError, OSError) as error:
+            raise Unknown(str(error)) from error
+        finally:
+            await self._pool.release(connection)
+
+
+async def _exchange(connection: AbstractConnection, *command: Any) -> list[Any]:
+    await connection.send_command(*command)
+    reply: list[Any] = await connection.read_response()
+    return reply
+
+
+async def _ask(connection: AbstractConnection, *command: str) -> Any:
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+def _version(info: bytes) -> tuple[int, ...]:
+    """The version from INFO; a Valkey server reports the Redis version it stands for."""
+    for line in info.decode().splitlines():
+        name, _, value = line.partition(":")
+        if name == "redis_version":
+            return tuple(int(part) for part in value.split(".")[:2])
+    return (0,)
+
+
+def _code(error: Exception) -> str:
+    """Redis's own code of an error reply, such as LOADING."""
+    return getattr(error, "status_code", None) or str(error).partition(" ")[0]

@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- Brings about what is due by the clock: windows open and close, pools are released, holds and offers lapse.
+--
+-- KEYS    the campaign's keys, as live/keys.py orders them
+-- ARGV    none
+-- Output  {decided, ms until the next is due, or "" for never}; {behind} when more is due; or {not_ready}
+-- Events  opened, closed, released, lapsed, promoted
+--
+-- @include state records commit seats waiting advance
+
+if gate ~= 'open' then
+  return {Outcome.NOT_READY}
+end
+local behind = advance()
+commit()
+if behind then
+  return {Outcome.BEHIND}
+end
+local next_due = redis.call('ZRANGE', Key.TIMERS, 0, 0, 'WITHSCORES')[2]
+return {Outcome.DECIDED, next_due and tostring(math.max(0, next_due - now)) or ''}

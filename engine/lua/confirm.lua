@@ -1,0 +1,28 @@
+#!lua flags=allow-oom
+-- Takes held or offered seats for good.
+--
+-- KEYS    the campaign's keys, as live/keys.py orders them
+-- ARGV    see includes/changes.lua
+-- Output  {decided, answers}; or {not_ready}, {behind}
+-- Events  confirmed
+--
+-- @include state records commit seats waiting advance answers changes
+
+return run_changes(function(record, by, enrollment)
+  local status = record[Record.STATUS]
+  if status == 'confirmed' then
+    return Outcome.CHANGED
+  end
+  if status == 'lapsed' then
+    return Outcome.TOO_LATE
+  end
+  if status ~= 'held' and status ~= 'offered' then
+    return Outcome.WRONG_STATE, status
+  end
+  redis.call('ZREM', Key.TIMERS, 'expires/' .. enrollment)
+  record[Record.STATUS] = 'confirmed'
+  record[Record.EXPIRES_AT] = 0
+  record[Record.VERSION] = record[Record.VERSION] + 1
+  log_change('confirmed', by, enrollment, record)
+  return Outcome.CHANGED
+end)

@@ -1,0 +1,73 @@
+-- The campaign as this call sees it: the time, read once; the counters; each offering, read when first asked for.
+-- Hash fields and events are gathered here and written by commit() at the end, so that the guards of a whole
+-- batch run before its first change; later entries of a batch see what earlier ones gathered. Sorted sets are
+-- changed in place, because the next step reads them.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version')
+local gate, epoch, seq, version = meta[1], meta[2], tonumber(meta[3]), tonumber(meta[4])
+
+-- Lua's unpack fails near 8,000 values.
+local function call_in_chunks(command, key, values)
+  for first = 1, #values, 2000 do
+    redis.call(command, key, unpack(values, first, math.min(first + 1999, #values)))
+  end
+end
+
+local function count_names(offering)
+  local names = {'waiting/' .. offering.name}
+  for index, pool in ipairs(offering.pools) do
+    local path = offering.name .. '/' .. pool.pool
+    names[2 * index] = 'taken/' .. path
+    names[2 * index + 1] = 'mark/' .. path
+  end
+  return names
+end
+
+-- mark: the highest seat number ever given; the free ones below it are in FREE.
+local function unpack_offering(name, packed)
+  local offering = cmsgpack.unpack(packed)
+  offering.name = name
+  local counts = redis.call('HMGET', Key.COUNTS, unpack(count_names(offering)))
+  offering.waiting = tonumber(counts[1] or 0)
+  for index, pool in ipairs(offering.pools) do
+    pool.path = name .. '/' .. pool.pool .. '/'
+    pool.taken = tonumber(counts[2 * index] or 0)
+    pool.mark = tonumber(counts[2 * index + 1] or 0)
+  end
+  return offering
+end
+
+local offerings = {}
+
+-- Returns nil when there is none of this name.
+local function offering_of(name)
+  local offering = offerings[name]
+  if offering == nil then
+    local packed = redis.call('HGET', Key.OFFERINGS, name)
+    offering = packed and unpack_offering(name, packed)
+    offerings[name] = offering
+  end
+  return offering or nil
+end
+
+local function pool_of(offering, name)
+  for _, pool in ipairs(offering.pools) do
+    if pool.pool == name then
+      return pool
+    end
+  end
+end
+
+local function is_open_to_all(pool)
+  return pool.open or (pool.releases > 0 and pool.releases <= now)
+end
+
+local rules
+
+local function limits()
+  rules = rules or cmsgpack.unpack(redis.call('HGET', Key.META, 'rules'))
+  return rules
+end

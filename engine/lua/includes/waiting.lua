@@ -1,0 +1,57 @@
+-- Waiting: one order per offering, by seq. WAITING has each waiting enrollment once and gives its position.
+-- QUEUES says whom a seat may go to: "*" holds those who take any pool that is open to all, and a pool's own
+-- queue those who are eligible for it while it is not, or asked for this pool alone.
+
+local ANY = '*'
+
+local function waiting_name(offering, record, enrollment)
+  return offering.name .. '/' .. string.format('%016d', record[Record.SEQ]) .. '/' .. enrollment
+end
+
+local function queue_name(offering, queue, record, enrollment)
+  return offering.name .. '/' .. queue .. '/' .. string.format('%016d', record[Record.SEQ]) .. '/' .. enrollment
+end
+
+-- The place in the queue, from 1.
+local function position_of(offering, record, enrollment)
+  local before = '(' .. waiting_name(offering, record, enrollment)
+  return redis.call('ZLEXCOUNT', Key.WAITING, '[' .. offering.name .. '/', before) + 1
+end
+
+local function start_waiting(offering, record, enrollment)
+  redis.call('ZADD', Key.WAITING, 0, waiting_name(offering, record, enrollment))
+  for _, queue in ipairs(record[Record.QUEUES]) do
+    redis.call('ZADD', Key.QUEUES, 0, queue_name(offering, queue, record, enrollment))
+  end
+  offering.waiting = offering.waiting + 1
+  offering.changed = true
+end
+
+local function stop_waiting(offering, record, enrollment)
+  redis.call('ZREM', Key.WAITING, waiting_name(offering, record, enrollment))
+  for _, queue in ipairs(record[Record.QUEUES]) do
+    redis.call('ZREM', Key.QUEUES, queue_name(offering, queue, record, enrollment))
+  end
+  record[Record.QUEUES] = {}
+  offering.waiting = offering.waiting - 1
+  offering.changed = true
+end
+
+-- The first of a queue as seq (16 digits) and enrollment in one string, so that two compare by age.
+local function first_of(offering, queue)
+  local path = offering.name .. '/' .. queue .. '/'
+  local name = redis.call('ZRANGEBYLEX', Key.QUEUES, '[' .. path, '(' .. path .. ':', 'LIMIT', 0, 1)[1]
+  return name and string.sub(name, #path + 1)
+end
+
+-- The enrollment that a free seat of the pool goes to, or nil.
+local function first_waiting(offering, pool)
+  local first = first_of(offering, pool.pool)
+  if is_open_to_all(pool) then
+    local any = first_of(offering, ANY)
+    if any and (not first or any < first) then
+      first = any
+    end
+  end
+  return first and string.sub(first, 18)
+end

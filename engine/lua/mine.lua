@@ -1,0 +1,29 @@
+#!lua flags=no-writes
+-- Reads the live enrollments of a member.
+--
+-- KEYS    the campaign's keys, as live/keys.py orders them
+-- ARGV 1  member
+-- Output  {decided, answers}, one for each in the order of sign-up; {behind} when a hold or offer among them is
+--         past its time; or {not_ready}
+-- Events  none
+--
+-- @include state records waiting answers
+
+if gate ~= 'open' then
+  return {Outcome.NOT_READY}
+end
+local live = live_of(ARGV[1])
+local answers = {}
+for index = 2, #live, 2 do
+  local enrollment = live[index]
+  local record = record_of(enrollment)
+  if record[Record.EXPIRES_AT] > 0 and record[Record.EXPIRES_AT] <= now then
+    return {Outcome.BEHIND}
+  end
+  local position = 0
+  if record[Record.STATUS] == 'waitlisted' then
+    position = position_of(offering_of(record[Record.OFFERING]), record, enrollment)
+  end
+  answers[#answers + 1] = answer(Outcome.CHANGED, enrollment, packed_records[enrollment], position)
+end
+return reply(answers)

@@ -1,0 +1,145 @@
+#!lua
+-- Publishes a version of a campaign document. The first publication makes the campaign's state, its gate not open yet;
+-- nothing else ever makes it.
+--
+-- KEYS    the campaign's keys, as live/keys.py orders them
+-- ARGV 1  create, where the ledger says that the state was never made, else update
+-- ARGV 2  the epoch the ledger knows
+-- ARGV 3  the version that must be in force, or "" for any (0: none)
+-- ARGV 4  the document, canonical JSON
+-- ARGV 5  its limits, packed (domain/definition.py)
+-- ARGV 6  msgpack array of {name, offering} (domain/definition.PackedOffering)
+-- ARGV 7  msgpack array of {ms, timer}
+-- ARGV 8  actor
+-- ARGV 9  channel
+-- Output  {changed, version, 1 when this was the first, 1 when it differs from the one before};
+--         {invalid, msgpack array of {offering, pool or "", highest live seat}}: what live seats forbid;
+--         {precondition_failed}, {not_ready}, {behind}
+-- Events  published; and what time brought about before
+--
+-- @include state records commit seats waiting advance
+
+local create = gate == false
+if create then
+  if ARGV[1] ~= 'create' then
+    return {Outcome.NOT_READY}
+  end
+  epoch, seq, version = ARGV[2], 0, 0
+elseif epoch ~= ARGV[2] then
+  return {Outcome.NOT_READY}
+elseif advance() then
+  commit()
+  return {Outcome.BEHIND}
+end
+local document = ARGV[4]
+if ARGV[3] ~= '' and tonumber(ARGV[3]) ~= version then
+  commit()
+  return {Outcome.PRECONDITION_FAILED}
+end
+if not create and redis.call('HGET', Key.META, 'document') == document then
+  commit()
+  return {Outcome.CHANGED, version, 0, 0}
+end
+
+-- The free numbers below the mark, from the highest down, tell how far the mark may come down.
+local function highest_live_seat(pool)
+  if pool.taken == 0 then
+    return 0
+  end
+  local highest = pool.mark
+  while true do
+    local name = pool.path .. string.format('%08d', highest)
+    if not redis.call('ZSCORE', Key.FREE, name) then
+      return highest
+    end
+    highest = highest - 1
+  end
+end
+
+local new, packed_offerings = {}, {}
+for _, pair in ipairs(cmsgpack.unpack(ARGV[6])) do
+  new[pair[1]] = pair[2]
+  packed_offerings[#packed_offerings + 1] = pair[1]
+  packed_offerings[#packed_offerings + 1] = cmsgpack.pack(pair[2])
+end
+
+local function new_capacity(offering, pool)
+  local found = new[offering.name] and pool_of(new[offering.name], pool.pool)
+  return found and found.capacity or 0
+end
+
+local old, lowered, refused = {}, {}, {}
+for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
+  local offering = offering_of(name)
+  old[#old + 1] = offering
+  if not new[name] and offering.waiting > 0 then
+    refused[#refused + 1] = {name, '', 0}
+  end
+  for _, pool in ipairs(offering.pools) do
+    local capacity = new_capacity(offering, pool)
+    if capacity < pool.mark then
+      local highest = highest_live_seat(pool)
+      if highest > capacity then
+        refused[#refused + 1] = {name, pool.pool, highest}
+      end
+      lowered[#lowered + 1] = {offering, pool, highest}
+    end
+  end
+end
+if #refused > 0 then
+  commit()
+  return {Outcome.INVALID, cmsgpack.pack(refused)}
+end
+
+-- From here on nothing is refused.
+for _, lower in ipairs(lowered) do
+  local offering, pool, highest = lower[1], lower[2], lower[3]
+  redis.call('ZREMRANGEBYLEX', Key.FREE, '(' .. pool.path .. string.format('%08d', highest), '(' .. pool.path .. ':')
+  pool.mark = highest
+  offering.changed = true
+end
+commit()
+
+-- Windows that began before do not begin again; a moment that is still to come is set anew.
+local passed = {}
+for _, offering in ipairs(old) do
+  local moments = {
+    ['opens/' .. offering.name] = offering.opens,
+    ['closes/' .. offering.name] = offering.closes,
+  }
+  for _, pool in ipairs(offering.pools) do
+    if pool.releases > 0 then
+      moments['releases/' .. offering.name .. '/' .. pool.pool] = pool.releases
+    end
+    if not new[offering.name] or not pool_of(new[offering.name], pool.pool) then
+      redis.call('HDEL', Key.COUNTS, 'taken/' .. offering.name .. '/' .. pool.pool,
+        'mark/' .. offering.name .. '/' .. pool.pool)
+    end
+  end
+  for name, at in pairs(moments) do
+    passed[name] = at <= now
+    redis.call('ZREM', Key.TIMERS, name)
+  end
+  redis.call('ZREM', Key.TIMERS, 'promote/' .. offering.name)
+  if not new[offering.name] then
+    redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name)
+  elseif offering.waiting > 0 then
+    redis.call('ZADD', Key.TIMERS, now, 'promote/' .. offering.name)
+  end
+end
+for _, timer in ipairs(cmsgpack.unpack(ARGV[7])) do
+  if timer[1] > now or not passed[timer[2]] then
+    redis.call('ZADD', Key.TIMERS, timer[1], timer[2])
+  end
+end
+
+redis.call('DEL', Key.OFFERINGS)
+call_in_chunks('HSET', Key.OFFERINGS, packed_offerings)
+
+version, seq = version + 1, seq + 1
+redis.call('HSET', Key.META, 'epoch', epoch, 'seq', seq, 'version', version, 'gate', gate or 'new',
+  'rules', ARGV[5], 'document', document)
+redis.call('XADD', Key.EVENTS, epoch .. '-' .. seq,
+  'h', cmsgpack.pack({SCHEMA, 'published', now, ARGV[8], ARGV[9], '', '', '', 0, '', '', version}),
+  'd', document)
+return {Outcome.CHANGED, version, create and 1 or 0, 1}

@@ -1,0 +1,234 @@
+#!lua
+-- Decides a batch of sign-ups of one campaign: guards in the documented order, then the change.
+--
+-- KEYS    the campaign's keys, as live/keys.py orders them
+-- ARGV 1  msgpack array of requests: {version, member, key or "", enrollment, offering, wanted pool or "",
+--         mask ("1" or "0" for each pool: eligible by attributes), actor, channel}
+-- ARGV 2  the number of events that may wait in the stream for the ledger
+-- Output  {decided, answers} with one answer for each request, in order; or {not_ready}, {behind}
+-- Events  enrolled, for each success; and what time brought about before
+--
+-- @include state records commit seats waiting advance answers first_come
+
+local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL = 1, 2, 3, 4, 5, 6, 7, 8, 9
+
+local first_answers, request_writes = {}, {}
+
+-- What the first success under this key was answered with: {enrollment, wanted, status, pool, seat, expires_at,
+-- position}; nil when there was none.
+local function first_answer_of(field)
+  if first_answers[field] then
+    return first_answers[field]
+  end
+  local packed = redis.call('HGET', Key.REQUESTS, field)
+  return packed and cmsgpack.unpack(packed) or nil
+end
+
+local function replay(first, request)
+  local record = record_of(first[1])
+  if record[Record.OFFERING] ~= request[OFFERING] or first[2] ~= request[WANTED] then
+    return refuse(Outcome.KEY_REUSED)
+  end
+  local status = first[3]
+  return answer(status, first[1], cmsgpack.pack({
+    record[Record.OFFERING], record[Record.MEMBER], first[4], status, first[5],
+    record[Record.SEQ], 1, first[6], record[Record.DECIDED_AT], {},
+  }), first[7])
+end
+
+-- Which pools the member may take now, and whether there is one: a released pool is open to all who are eligible
+-- for any pool of the offering.
+local function pools_for(offering, request)
+  local mask, wanted = request[MASK], request[WANTED]
+  local some = string.find(mask, '1', 1, true)
+  local may_take, any = {}, false
+  for index, pool in ipairs(offering.pools) do
+    if wanted == '' or wanted == pool.pool then
+      local eligible = string.byte(mask, index) == 49 or (some and is_open_to_all(pool))
+      may_take[index] = eligible
+      any = any or eligible
+    end
+  end
+  return any and may_take
+end
+
+local function already_in(live, offering)
+  for index = 1, #live, 2 do
+    if live[index] == offering.name then
+      local enrollment = live[index + 1]
+      local record = record_of(enrollment)
+      local position = record[Record.STATUS] == 'waitlisted' and position_of(offering, record, enrollment) or 0
+      return answer(Outcome.ALREADY_IN, enrollment, packed_records[enrollment], position)
+    end
+  end
+end
+
+local function counts_for(limit, kind)
+  if #limit.kinds == 0 then
+    return true
+  end
+  for _, counted in ipairs(limit.kinds) do
+    if counted == kind then
+      return true
+    end
+  end
+  return false
+end
+
+local function enrolled_on(day, live, limit)
+  local number = 0
+  for index = 1, #live, 2 do
+    local other = offering_of(live[index])
+    if counts_for(limit, other.kind) then
+      for _, taken_day in ipairs(other.days) do
+        if taken_day == day then
+          number = number + 1
+          break
+        end
+      end
+    end
+  end
+  return number
+end
+
+local function enrolled(live, limit)
+  local number = 0
+  for index = 1, #live, 2 do
+    if counts_for(limit, offering_of(live[index]).kind) then
+      number = number + 1
+    end
+  end
+  return number
+end
+
+-- Returns "campaign" or "day", the kind of the first limit that is reached, or nil.
+local function limit_reached(offering, live)
+  for _, limit in ipairs(limits()) do
+    if counts_for(limit, offering.kind) then
+      if limit.per == 'campaign' then
+        if enrolled(live, limit) >= limit.max then
+          return 'campaign'
+        end
+      else
+        for _, day in ipairs(offering.days) do
+          if enrolled_on(day, live, limit) >= limit.max then
+            return 'day'
+          end
+        end
+      end
+    end
+  end
+end
+
+-- Returns the name of an offering the member is in that meets at the same time, or nil.
+local function overlap(offering, live)
+  for index = 1, #live, 2 do
+    for _, other in ipairs(offering.overlaps) do
+      if other == live[index] then
+        return other
+      end
+    end
+  end
+end
+
+local function queues_for(offering, request, may_take)
+  if request[WANTED] ~= '' then
+    return {request[WANTED]}
+  end
+  local queues = {ANY}
+  for index, pool in ipairs(offering.pools) do
+    if may_take[index] and not pool.open then
+      queues[#queues + 1] = pool.pool
+    end
+  end
+  return queues
+end
+
+local function enrol(offering, request, field, may_take, pool)
+  local enrollment, position = request[ENROLLMENT], 0
+  local record = {offering.name, request[MEMBER], '', 'waitlisted', 0, 0, 1, 0, now, {}}
+  if pool then
+    record[Record.POOL] = pool.pool
+    record[Record.SEAT] = take_seat(offering, pool)
+    record[Record.STATUS] = 'confirmed'
+    if offering.hold_ttl_ms > 0 then
+      record[Record.STATUS] = 'held'
+      record[Record.EXPIRES_AT] = now + offering.hold_ttl_ms
+      redis.call('ZADD', Key.TIMERS, record[Record.EXPIRES_AT], 'expires/' .. enrollment)
+    end
+  else
+    position = offering.waiting + 1
+    record[Record.QUEUES] = queues_for(offering, request, may_take)
+  end
+  log_change('enrolled', {request[ACTOR], request[CHANNEL]}, enrollment, record,
+    {request[KEY], request[WANTED], position})
+  if not pool then
+    start_waiting(offering, record, enrollment)
+  end
+  add_live(request[MEMBER], offering.name, enrollment)
+  if field then
+    local first = {
+      enrollment, request[WANTED], record[Record.STATUS], record[Record.POOL], record[Record.SEAT],
+      record[Record.EXPIRES_AT], position,
+    }
+    first_answers[field] = first
+    request_writes[#request_writes + 1] = field
+    request_writes[#request_writes + 1] = cmsgpack.pack(first)
+  end
+  return answer(record[Record.STATUS], enrollment, packed_records[enrollment], position)
+end
+
+local function decide(request)
+  if request[VERSION] ~= version then
+    return refuse(Outcome.STALE)
+  end
+  local field = request[KEY] ~= '' and request[MEMBER] .. ' ' .. request[KEY]
+  local first = field and first_answer_of(field)
+  if first then
+    return replay(first, request)
+  end
+  local offering = offering_of(request[OFFERING])
+  if offering.closes <= now then
+    return refuse(Outcome.CLOSED)
+  end
+  if offering.opens > now then
+    return refuse(Outcome.NOT_OPEN, offering.opens)
+  end
+  local may_take = pools_for(offering, request)
+  if not may_take then
+    return refuse(Outcome.NOT_ELIGIBLE)
+  end
+  local live = live_of(request[MEMBER])
+  local present = already_in(live, offering)
+  if present then
+    return present
+  end
+  local limit = limit_reached(offering, live)
+  if limit then
+    return refuse(Outcome.LIMIT_REACHED, limit)
+  end
+  local other = overlap(offering, live)
+  if other then
+    return refuse(Outcome.OVERLAP, other)
+  end
+  local pool = policies[offering.policy](offering, may_take)
+  if not pool and offering.waiting >= offering.waiting_max then
+    return refuse(Outcome.SOLD_OUT)
+  end
+  return enrol(offering, request, field, may_take, pool)
+end
+
+if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[2]) then
+  return {Outcome.NOT_READY}
+end
+if advance() then
+  commit()
+  return {Outcome.BEHIND}
+end
+local answers = {}
+for index, request in ipairs(cmsgpack.unpack(ARGV[1])) do
+  answers[index] = decide(request)
+end
+commit()
+call_in_chunks('HSET', Key.REQUESTS, request_writes)
+return reply(answers)

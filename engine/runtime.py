@@ -1,0 +1,111 @@
+"""The runtime: opens everything a process needs, in order, and closes it in the reverse order."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine import metrics
+from engine.clock import Clock, SystemClock
+from engine.config import Settings
+from engine.ledger.connect import connect
+from engine.ledger.protocol import Ledger
+from engine.live.catalog import Catalog
+from engine.live.counts import CountsReader
+from engine.live.decisions import Decision, Decisions
+from engine.live.group_commit import Limits
+from engine.live.server import Server
+from engine.live.streams import Streams
+from engine.publishing import Publisher
+from engine.workers.promoter import Promoter
+from engine.workers.recorder import Recorder
+from engine.workers.worker import Worker
+
+EMBEDDED_SOCKET = "redis.sock"
+EMBEDDED_LEDGER = "ledger.db"
+
+
+class Runtime(Struct, frozen=True):
+    """The parts of one process, opened."""
+
+    settings: Settings
+    clock: Clock
+    server: Server
+    ledger: Ledger
+    catalog: Catalog
+    decisions: Decisions
+    counts: CountsReader
+    streams: Streams
+    publisher: Publisher
+
+    async def load_definitions(self) -> None:
+        """Read the definition of every campaign that the ledger or the directory knows.
+
+        Raises ledger.protocol.Unavailable or live.server.NothingRan.
+        """
+        for registration in await self.ledger.campaigns():
+            if registration.created:
+                await self.catalog.load(registration.campaign)
+        await self.catalog.refresh()
+
+    def workers(self) -> list[Worker]:
+        """The workers of one process, not started."""
+        recorder = Recorder(self.server, self.streams, self.ledger, self.clock, self.settings.events_kept)
+        return [Worker(recorder), Worker(Promoter(self.decisions, self.ledger, self.clock))]
+
+
+def redis_url(settings: Settings) -> str:
+    """The server that decides: by URL, or the embedded one's socket."""
+    return settings.redis_url or f"unix://{(settings.data / EMBEDDED_SOCKET).resolve()}"
+
+
+def database_url(settings: Settings) -> str:
+    """The ledger: by URL, or the embedded one's file."""
+    return settings.database_url or f"sqlite:///{(settings.data / EMBEDDED_LEDGER).resolve()}"
+
+
+def _observe(verb: str, campaign: str, answers: list[Decision]) -> None:
+    metrics.BATCH_ENTRIES.labels(verb).observe(len(answers))
+    outcomes: dict[str, int] = {}
+    for answer in answers:
+        outcomes[answer.outcome] = outcomes.get(answer.outcome, 0) + 1
+    for outcome, number in outcomes.items():
+        metrics.DECISIONS.labels(campaign, verb, outcome).inc(number)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """Open the ledger and the connections to Redis; the schema is brought up to date where it is embedded.
+
+    Raises ledger.protocol.Unavailable or live.server.NothingRan when one of them cannot be reached.
+    """
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        ledger = connect(database_url(settings))
+        stack.push_async_callback(ledger.close)
+        await ledger.open()
+        if settings.database_url is None:
+            await ledger.migrate()
+        server = Server(
+            redis_url(settings), fsync=settings.durability == "fsync", timeout_s=settings.decision_timeout_s
+        )
+        stack.push_async_callback(server.close)
+        await server.ping()
+        catalog = Catalog(server)
+        limits = Limits(
+            settings.batch_entries_max, settings.batches_in_flight_max, settings.waiting_entries_max
+        )
+        decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observe)
+        stack.push_async_callback(decisions.drain)
+        yield Runtime(
+            settings=settings,
+            clock=clock,
+            server=server,
+            ledger=ledger,
+            catalog=catalog,
+            decisions=decisions,
+            counts=CountsReader(server),
+            streams=Streams(server),
+            publisher=Publisher(server, ledger, catalog, decisions, clock),
+        )

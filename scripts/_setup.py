@@ -1,0 +1,53 @@
+"""Make or renew .venv: `_setup.py ROOT LOCK`, with the stamp to leave behind on standard input.
+
+Runs on the system's Python, with nothing but the standard library. Two at once take turns.
+"""
+
+import fcntl
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+
+def main() -> None:
+    """Install what the lock file pins, and the project itself; a stamp is left only when all of it succeeded."""
+    root, lock = Path(sys.argv[1]), sys.argv[2]
+    wanted = sys.stdin.buffer.read()
+    environment = root / ".venv"
+    stamp = environment / f"{lock}.installed"
+    with Path(__file__).open() as turnstile:
+        fcntl.flock(turnstile, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_bytes() == wanted and _works(environment):
+            return
+        print(f"setting up {environment} from {lock}", file=sys.stderr)
+        if not _works(environment):
+            shutil.rmtree(environment, ignore_errors=True)
+            venv.create(environment, with_pip=True, symlinks=True)
+        stamp.unlink(missing_ok=True)
+        _pip(environment, "--require-hashes", "--requirement", str(root / lock))
+        _pip(environment, "--no-deps", "--no-build-isolation", "--editable", str(root))
+        stamp.write_bytes(wanted)
+
+
+def _works(environment: Path) -> bool:
+    check = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
+    try:
+        return (
+            subprocess.run(
+                [environment / "bin" / "python", "-c", check], stderr=subprocess.DEVNULL
+            ).returncode
+            == 0
+        )
+    except OSError:
+        return False
+
+
+def _pip(environment: Path, *arguments: str) -> None:
+    pip = [environment / "bin" / "python", "-m", "pip", "--quiet", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([*pip, "install", "--no-input", *arguments], stdin=subprocess.DEVNULL).returncode:
+        sys.exit(1)
+
+
+main()

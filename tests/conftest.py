@@ -1,0 +1,48 @@
+"""What all tests share: the event loop that runs in production, both lines of Redis, and a data directory."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+import uvloop
+
+from tests import redis_servers
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on uvloop, as the servers do."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Callable[[str], str]]:
+    """The URL of the session's server of a line, started when it is first asked for."""
+    urls: dict[str, str] = {}
+    with ExitStack() as servers:
+
+        def url(line: str) -> str:
+            if line not in urls:
+                urls[line] = servers.enter_context(redis_servers.running(line))
+            return urls[line]
+
+        yield url
+
+
+@pytest.fixture(params=redis_servers.LINES)
+def redis_url(request: pytest.FixtureRequest, redis_server: Callable[[str], str]) -> str:
+    """An empty Redis with fsync always, of each line in turn."""
+    url = redis_server(request.param)
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+        client.script_flush()
+    return url
+
+
+@pytest.fixture
+def data_directory() -> Iterator[Path]:
+    """A private directory with a path short enough for the embedded Redis."""
+    with redis_servers.short_directory() as directory:
+        yield directory

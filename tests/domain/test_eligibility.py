@@ -1,0 +1,84 @@
+"""Eligibility: the compiled masks against the words of the contract."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.domain import eligibility
+from engine.domain.campaign import Eligible, Offering
+from engine.domain.person import Person, within
+from tests.domain import documents
+
+
+def offering(*eligible: Eligible | None) -> Offering:
+    raw = documents.offering("o") | {
+        "pools": [
+            {"pool": f"p{index}", "capacity": 1, "eligible": msgspec.to_builtins(each)}
+            for index, each in enumerate(eligible)
+        ]
+    }
+    return msgspec.convert(raw, Offering)
+
+
+@pytest.mark.parametrize(
+    ("eligible", "person", "mask"),
+    [
+        (None, {}, "1"),
+        (Eligible(), {}, "1"),
+        (Eligible(units=["xicheng.health"]), {"unit": "xicheng.health"}, "1"),
+        (Eligible(units=["xicheng.health"]), {"unit": "xicheng.health.fuxing"}, "1"),
+        (Eligible(units=["xicheng.health"]), {"unit": "xicheng.healthy"}, "0"),
+        (Eligible(units=["xicheng.health"]), {"unit": "xicheng"}, "0"),
+        (Eligible(units=["xicheng.health"]), {}, "0"),
+        (Eligible(units=["dongcheng", "xicheng"]), {"unit": "xicheng.health"}, "1"),
+        (Eligible(industries=["sanitation"]), {"industry": "sanitation"}, "1"),
+        (Eligible(industries=["sanitation"]), {"industry": "san"}, "0"),
+        (Eligible(industries=["sanitation"]), {}, "0"),
+        (Eligible(tags=["outdoor"]), {"tags": ("night", "outdoor")}, "1"),
+        (Eligible(tags=["outdoor"]), {"tags": ("night",)}, "0"),
+        (Eligible(tags=["outdoor"]), {}, "0"),
+        (Eligible(units=["a"], tags=["t"]), {"unit": "a.b", "tags": ("t",)}, "1"),
+        (Eligible(units=["a"], tags=["t"]), {"unit": "a.b"}, "0"),
+        (Eligible(units=["a"], industries=["i"], tags=["t"]), {"industry": "i", "tags": ("t",)}, "0"),
+    ],
+)
+def test_one_pool(eligible: Eligible | None, person: dict[str, Any], mask: str) -> None:
+    assert eligibility.mask(offering(eligible), Person("m", **person)) == mask
+    assert eligibility.mask(offering(eligible, None), Person("m", **person)) == mask + "1"
+
+
+units = st.lists(st.sampled_from(["a", "b", "aa"]), min_size=1, max_size=3).map(".".join)
+words = st.sampled_from(["x", "y", "z"])
+
+
+def some(entries: st.SearchStrategy[str]) -> st.SearchStrategy[list[str] | None]:
+    return st.none() | st.lists(entries, min_size=1, max_size=3)
+
+
+rules = st.none() | st.builds(Eligible, units=some(units), industries=some(words), tags=some(words))
+people = st.builds(
+    Person,
+    sub=st.just("m"),
+    unit=st.just("") | units,
+    industry=st.just("") | words,
+    tags=st.lists(words, max_size=3).map(tuple),
+)
+
+
+def expected(eligible: Eligible | None, person: Person) -> bool:
+    if eligible is None:
+        return True
+    return (
+        (eligible.units is None or any(within(person.unit, unit) for unit in eligible.units))
+        and (eligible.industries is None or any(person.industry == each for each in eligible.industries))
+        and (eligible.tags is None or any(tag in eligible.tags for tag in person.tags))
+    )
+
+
+@given(st.lists(rules, min_size=1, max_size=5), people)
+def test_any_pools(eligible: list[Eligible | None], person: Person) -> None:
+    mask = eligibility.compile_mask(offering(*eligible))
+    assert mask(person) == "".join("1" if expected(each, person) else "0" for each in eligible)

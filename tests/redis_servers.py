@@ -1,0 +1,74 @@
+"""Redis servers for tests, of both lines, with the configuration that the embedded one has."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pytest
+import redis
+
+from engine.live import embedded
+
+LINES: Final = ("valkey", "redis")
+"""Valkey from the wheel, and the machine's own redis-server."""
+
+START_TIMEOUT_S: Final = 10
+
+
+def find(line: str) -> Path:
+    """The server of a line; a test that needs one which is not there is skipped, and fails under CI."""
+    found = embedded.find_in_wheel() if line == "valkey" else embedded.find_on_path()
+    return found or absent(f"the machine has no server of the {line} line")
+
+
+def absent(what: str) -> NoReturn:
+    """Skip the test that needs what is absent, visibly; under CI nothing may be."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@contextmanager
+def short_directory() -> Iterator[Path]:
+    """A private directory with a path short enough for sockets in it, removed with all it holds."""
+    directory = Path(tempfile.mkdtemp(prefix="seatrush-")).resolve()
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextmanager
+def running(line: str) -> Iterator[str]:
+    """A server of a line, by URL; it ends with the block, and with this process."""
+    with short_directory() as directory:
+        command = embedded.command(find(line), embedded.configure(directory, "fsync"))
+        with (directory / "redis.log").open("wb") as log:
+            server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            url = f"unix://{embedded.socket_path(directory)}"
+            _wait_until_serving(server, url)
+            yield url
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _wait_until_serving(server: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with redis.Redis.from_url(url) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.RedisError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
