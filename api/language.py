@@ -1,8 +1,8 @@
 """Which language an answer is in: zh-CN unless the client prefers English."""
 
 from functools import lru_cache
-from engine.domain.faults import Language
 
+from engine.domain.faults import Language
 
 
 @lru_cache(maxsize=1024)

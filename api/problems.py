@@ -6,9 +6,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from api.language import Language
 from engine.domain import faults, outcome
-from engine.domain.faults import Fault
+from engine.domain.faults import Fault, Language
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:seatrush:problem:"

@@ -1,6 +1,7 @@
 """What clients see: the engine's values as JSON documents. The OpenAPI document takes its schemas from here."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -48,14 +49,14 @@ class PoolView(documents.Pool, frozen=True, kw_only=True):
 class OfferingView(documents.Offering, frozen=True, kw_only=True):
     """An offering with the number of members who wait."""
 
-    pools: list[PoolView]
+    pools: Sequence[PoolView]
     waiting: Count
 
 
 class CampaignView(documents.Campaign, frozen=True, kw_only=True):
     """A definition in force, with the counts as they were after `seq`."""
 
-    offerings: list[OfferingView]
+    offerings: Sequence[OfferingView]
     version: Count
     seq: Count
 
@@ -150,7 +151,7 @@ def enrollment(campaign: str, enrollment_id: str, record: Record, position: int)
     )
 
 
-def _fields(document: Struct) -> dict[str, object]:
+def _fields(document: Struct) -> dict[str, Any]:
     return {name: getattr(document, name) for name in document.__struct_fields__}
 
 

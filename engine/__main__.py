@@ -41,7 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 refused or different, 2 it could not be run."""
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(
-        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+        level=logging.INFO,
+        stream=sys.stderr,
     )
     given = {name: getattr(parsed, name) for name in SETTINGS if getattr(parsed, name, None) is not None}
     try:
@@ -99,7 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, "serve", "api and workers in one command, with an embedded Redis and SQLite "
                    "unless URLs name others", _STORAGE + _LISTENING)  # fmt: skip
     command.add_argument(
-        "--apply", metavar="FILE", type=Path, action="append", default=[], help="publish this document at start; repeatable"
+        "--apply",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="publish this document at start; repeatable",
     )
     _add(commands, "api", "the api alone, for more machines", _STORAGE + _LISTENING)
     _add(commands, "work", "the workers alone, for more machines", (*_STORAGE, "host", "metrics_port"))
@@ -117,11 +124,17 @@ def _parser() -> argparse.ArgumentParser:
         "--role", action="append", default=[], choices=("member", "officer", "organizer", "ops"),
         help="repeatable; member when none is given",
     )  # fmt: skip
-    command.add_argument("--ttl", metavar="S", type=_seconds, default=token.TTL_S_DEFAULT, help="seconds it is valid")
+    command.add_argument(
+        "--ttl", metavar="S", type=_seconds, default=token.TTL_S_DEFAULT, help="seconds it is valid"
+    )
 
-    command = _add(commands, "audit", "compare Redis with the ledger; exit 1 with each difference named", _STORAGE)
+    command = _add(
+        commands, "audit", "compare Redis with the ledger; exit 1 with each difference named", _STORAGE
+    )
     command.add_argument("campaigns", metavar="CAMPAIGN", nargs="*", help="all when none is given")
-    command.add_argument("--wait", metavar="S", type=_seconds, default=30, help="seconds to wait for the stream to drain")
+    command.add_argument(
+        "--wait", metavar="S", type=_seconds, default=30, help="seconds to wait for the stream to drain"
+    )
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
 
     _add(commands, "migrate", "bring the ledger's schema up to date", ("data", "database_url"))
@@ -129,7 +142,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, settings: tuple[str, ...]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    settings: tuple[str, ...],
 ) -> argparse.ArgumentParser:
     """A command with the options of some settings, kept as text: config.py reads them."""
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

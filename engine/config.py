@@ -264,6 +264,11 @@ def from_environment(environ: Mapping[str, str], overrides: Mapping[str, str | N
     return Settings(**values)
 
 
+def default(name: str) -> object:
+    """The value of a setting that is not given; None for none."""
+    return getattr(Settings(), name)
+
+
 def redact(url: str) -> str:
     """A URL as it may be shown: without its password and query."""
     scheme, separator, rest = url.partition("?")[0].partition("://")

@@ -10,10 +10,10 @@ DECISIONS = Counter(
     "seatrush_decisions", "Requests decided by Redis, by verb and outcome.", ["campaign", "verb", "outcome"]
 )
 BATCH_ENTRIES = Histogram(
-    "seatrush_batch_entries", "Requests decided by one call.", ["verb"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
-)
-WAITING_ENTRIES = Gauge(
-    "seatrush_waiting_entries", "Requests that wait to be sent to Redis.", multiprocess_mode="livesum"
+    "seatrush_batch_entries",
+    "Requests decided by one call.",
+    ["verb"],
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 RECORDED_EVENTS = Counter("seatrush_recorded_events", "Events written to the ledger.", ["campaign"])
 RECORDER_LAG = Gauge(
@@ -23,7 +23,9 @@ RECORDER_LAG = Gauge(
     multiprocess_mode="mostrecent",
 )
 RECORDER_GAPS = Counter("seatrush_recorder_gaps", "Streams found without the next event.", ["campaign"])
-DEAD_LETTERS = Counter("seatrush_dead_letters", "Events that could not be applied to the ledger.", ["campaign"])
+DEAD_LETTERS = Counter(
+    "seatrush_dead_letters", "Events that could not be applied to the ledger.", ["campaign"]
+)
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
@@ -32,7 +34,7 @@ def _registry() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return prometheus_client.REGISTRY
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
 
 

@@ -68,14 +68,16 @@ class Publisher:
         while reply[0].decode() == outcome.BEHIND:
             await self._decisions.advance(name)
             reply = await self._server.call("publish", name, arguments)
-        status = reply[0].decode()
+        status: str = reply[0].decode()
         if status == "invalid":
             return [_fault(campaign, *refusal) for refusal in _refusals.decode(reply[1])]
         if status != "changed":
             return status
         if not registration.created:
             await self._ledger.mark_created(name)
-        await self._server.call("gate", name, [str(registration.epoch), str(registration.recorded_seq), "new", "open"])
+        await self._server.call(
+            "gate", name, [str(registration.epoch), str(registration.recorded_seq), "new", "open"]
+        )
         try:
             await self._decisions.advance(name)
         except NothingRan:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
@@ -48,16 +48,21 @@ def short_directory() -> Iterator[Path]:
 def running(line: str) -> Iterator[str]:
     """A server of a line, by URL; it ends with the block, and with this process."""
     with short_directory() as directory:
-        command = embedded.command(find(line), embedded.configure(directory, "fsync"))
-        with (directory / "redis.log").open("wb") as log:
-            server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            url = f"unix://{embedded.socket_path(directory)}"
-            _wait_until_serving(server, url)
+        url = f"unix://{embedded.socket_path(directory)}"
+        with serving(embedded.command(find(line), embedded.configure(directory, "fsync")), url):
             yield url
-        finally:
-            server.kill()
-            server.wait()
+
+
+@contextmanager
+def serving(command: Sequence[str], url: str) -> Iterator[None]:
+    """A command that serves Redis under a URL, for as long as the block."""
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        _wait_until_serving(server, url)
+        yield
+    finally:
+        server.kill()
+        server.wait()
 
 
 def _wait_until_serving(server: subprocess.Popen[bytes], url: str) -> None:

@@ -92,7 +92,9 @@ async def mine(call: Call) -> web.Response:
     if isinstance(found, Decision):
         return answers.refusal(call, found)
     seen = [
-        views.enrollment(campaign, made.enrollment, made.record, made.position) for made in found if made.record
+        views.enrollment(campaign, made.enrollment, made.record, made.position)
+        for made in found
+        if made.record
     ]
     return answers.json(views.EnrollmentList(seen, None))
 
@@ -156,4 +158,6 @@ async def _change(
 def _page(rows: list[Row], limit: int, after: Callable[[Row], object]) -> web.Response:
     """A page of `limit` rows, of which one more was asked for to know whether there is a next page."""
     seen = [views.enrollment(row.campaign, row.enrollment, row.record, row.position) for row in rows[:limit]]
-    return answers.json(views.EnrollmentList(seen, paging.cursor(after(rows[limit - 1])) if len(rows) > limit else None))
+    return answers.json(
+        views.EnrollmentList(seen, paging.cursor(after(rows[limit - 1])) if len(rows) > limit else None)
+    )

@@ -63,7 +63,9 @@ async def _campaign(
         version=state.version if state else 0,
         seq=state.seq if state else 0,
         decisions=decisions,
-        taken=sum(counts.taken(each.offering, pool.pool) for each in offerings for pool in each.pools) if counts else 0,
+        taken=sum(counts.taken(each.offering, pool.pool) for each in offerings for pool in each.pools)
+        if counts
+        else 0,
         waiting=sum(counts.waiting(each.offering) for each in offerings) if counts else 0,
         stream_entries=await runtime.streams.length(campaign),
         pending_entries=max(0, state.seq - registration.recorded_seq) if state else 0,

@@ -133,4 +133,4 @@ def _actor() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return "cli:" + "".join(c for c in user if c.isascii() and c.isalnum() or c in "-_.")[:56]
+    return "cli:" + "".join(c for c in user if (c.isascii() and c.isalnum()) or c in "-_.")[:56]

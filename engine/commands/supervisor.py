@@ -44,7 +44,9 @@ class Child(Struct):
 class Supervisor:
     """Runs `roles`, each in a process of its own, with `environment` and the api's bound socket."""
 
-    def __init__(self, roles: Sequence[Role], environment: dict[str, str], sock: socket.socket | None) -> None:
+    def __init__(
+        self, roles: Sequence[Role], environment: dict[str, str], sock: socket.socket | None
+    ) -> None:
         self._roles = roles
         self._environment = environment
         self._socket = sock
@@ -99,7 +101,9 @@ class Supervisor:
             status = await child.process.wait()
             child.failures = 0 if loop.time() - began > LASTING_S else child.failures + 1
             delay_s = RESTART_DELAYS_S[min(child.failures, len(RESTART_DELAYS_S) - 1)]
-            logger.error("%s process %d ended with %d; another in %s s", child.role, child.process.pid, status, delay_s)
+            logger.error(
+                "%s process %d ended with %d; another in %s s", child.role, child.process.pid, status, delay_s
+            )
             await asyncio.sleep(delay_s)
             try:
                 child.process = await self._spawn(child.role)

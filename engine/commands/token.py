@@ -12,7 +12,13 @@ TTL_S_DEFAULT: Final = 3600
 
 
 def run(
-    settings: Settings, sub: str, unit: str, industry: str, tags: Sequence[str], roles: Sequence[Role], ttl_s: int
+    settings: Settings,
+    sub: str,
+    unit: str,
+    industry: str,
+    tags: Sequence[str],
+    roles: Sequence[Role],
+    ttl_s: int,
 ) -> int:
     """Print the token. Raises tokens.ClaimsError or tokens.TokenSecretError."""
     person = Person(

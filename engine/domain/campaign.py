@@ -4,6 +4,7 @@ The structs hold the shape and the bounds of single values; rules that look at m
 `document.py`. The same structs give the JSON Schema of the OpenAPI document.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Literal
 
@@ -130,7 +131,7 @@ class Offering(Document, frozen=True):
     sessions: Annotated[list[Session], Meta(min_length=1, max_length=SESSIONS_MAX)]
     opens: Instant
     closes: Instant
-    pools: Annotated[list[Pool], Meta(min_length=1, max_length=POOLS_MAX)]
+    pools: Annotated[Sequence[Pool], Meta(min_length=1, max_length=POOLS_MAX)]
     place: Place | None = None
     cancel_until: Instant | None = None
     policy: PolicyChoice = PolicyChoice()
@@ -145,7 +146,7 @@ class Campaign(Document, frozen=True):
     campaign: Id
     title: Title
     unit: Unit
-    offerings: Annotated[list[Offering], Meta(min_length=1, max_length=OFFERINGS_MAX)]
+    offerings: Annotated[Sequence[Offering], Meta(min_length=1, max_length=OFFERINGS_MAX)]
     rules: Rules = Rules()
     lead: Text | None = None
     pilots: Annotated[list[Unit], Meta(max_length=1_000)] | None = None

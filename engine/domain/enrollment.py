@@ -4,9 +4,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-Status = Literal[
-    "confirmed", "held", "waitlisted", "offered", "entered", "cancelled", "lapsed", "not_drawn"
-]
+Status = Literal["confirmed", "held", "waitlisted", "offered", "entered", "cancelled", "lapsed", "not_drawn"]
 
 SEATED: Final = frozenset({"confirmed", "held", "offered"})
 """The statuses that hold a seat."""

@@ -29,9 +29,12 @@ INTEGER_MAX: Final = 2**53 - 1
 YEARS: Final = range(2000, 2200)
 """The years in which an instant or a date makes sense."""
 
-_UNFIT = re.compile("[\x00-\x1f\ud800-\udfff]")  # PostgreSQL takes neither in text or jsonb.
+# Control characters, of which PostgreSQL takes no NUL, and lone surrogates, which UTF-8 cannot hold.
+_UNFIT = re.compile("[\x00-\x1f\ud800-\udfff]")
+# Later versions of Python take 24:00 for the next day.
 _INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _YEAR: Final = fault("year", first=YEARS[0], last=YEARS[-1])

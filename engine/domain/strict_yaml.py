@@ -74,13 +74,17 @@ def _document(loader: Any) -> object:
     return tree
 
 
-def _value(loader: Any, event: Any, depth: int) -> object:
+def _check_is_plain(event: Any) -> None:
     if event.anchor is not None:
         raise _Refused(_at(event.start_mark, "yaml_alias"))
     if event.tag is not None:
         raise _Refused(_at(event.start_mark, "yaml_tag"))
+
+
+def _value(loader: Any, event: Any, depth: int) -> object:
+    _check_is_plain(event)
     if isinstance(event, events.ScalarEvent):
-        return _plain(event.value) if event.implicit[0] else event.value
+        return _unquoted(event.value) if event.implicit[0] else event.value
     if depth == strict_json.DEPTH_MAX:
         raise _Refused(fault("too_deep", depth_max=strict_json.DEPTH_MAX))
     if isinstance(event, events.SequenceStartEvent):
@@ -100,13 +104,13 @@ def _mapping(loader: Any, depth: int) -> dict[str, object]:
     while not isinstance(event := loader.get_event(), events.MappingEndEvent):
         if not isinstance(event, events.ScalarEvent):
             raise _Refused(_at(event.start_mark, "yaml_key"))
-        _value(loader, event, depth)  # A key may have no anchor and no tag either.
+        _check_is_plain(event)
         value = _value(loader, loader.get_event(), depth + 1)
         made[event.value] = fault("duplicate_key") if event.value in made else value
     return made
 
 
-def _plain(scalar: str) -> object | Fault:
+def _unquoted(scalar: str) -> object | Fault:
     """What a scalar without quotes stands for."""
     if scalar in _WORDS:
         return _WORDS[scalar]

@@ -68,9 +68,7 @@ class Changes(Struct):
         ]
 
 
-def reduce(
-    campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Event | DeadLetter]
-) -> Changes:
+def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Event | DeadLetter]) -> Changes:
     """Reduce consecutive events to rows.
 
     Raises ValueError when they are not after_seq + 1, after_seq + 2, … of this campaign and epoch, and Refused when

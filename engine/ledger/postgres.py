@@ -4,8 +4,9 @@ A batch arrives by COPY: events in their table, enrollments in a temporary one f
 Connections keep state of their own (that table, prepared statements): a pooler in between must pool sessions.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -57,10 +58,12 @@ class PostgresLedger(reading.Reading):
         await self.pending_migrations()
 
     async def close(self) -> None:
-        """Close every connection; safe to call twice."""
+        """Close every connection, by force those that do not end in time; safe to call twice."""
         if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+            pool, self._pool = self._pool, None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._command_timeout_s):
+                    await pool.close()
 
     async def migrate(self) -> list[str]:
         """Bring the schema up to date and return the names of the migrations applied; two at once are safe."""
@@ -79,9 +82,8 @@ class PostgresLedger(reading.Reading):
                 await connection.execute(self._sql["add_cursor"], campaign)
                 line = (at, actor, channel, "registered", campaign, unit)
                 await connection.execute(self._sql["add_trail"], *line)
-            row = await connection.fetchrow(self._sql["campaigns"], campaign)
-            assert row is not None
-            return reading.registration(row)
+            (row,) = await connection.fetch(self._sql["campaigns"], campaign)
+            return reading.registration(tuple(row))
 
     async def mark_created(self, campaign: str) -> None:
         """Note that the campaign's state now exists in Redis. Raises LookupError for one not registered."""
@@ -116,18 +118,18 @@ class PostgresLedger(reading.Reading):
         if changes.trail:
             await connection.executemany(self._sql["add_trail"], changes.trail)
 
-    async def _rows(self, query: str, *arguments: object) -> Sequence[Sequence[Any]]:
+    async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         async with self._connection() as connection:
-            return await connection.fetch(self._sql[query], *arguments)
+            return [tuple(row) for row in await connection.fetch(self._sql[query], *arguments)]
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator["PoolConnectionProxy"]:
         assert self._pool is not None, "the ledger is not open"
         with _translated():
             async with self._pool.acquire(timeout=self._command_timeout_s) as connection:
                 yield connection
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator["PoolConnectionProxy"]:
         async with self._connection() as connection, connection.transaction():
             yield connection
@@ -138,16 +140,12 @@ async def _copy(connection: "PoolConnectionProxy", table: str, rows: Sequence[tu
         await connection.copy_records_to_table(table, records=rows)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Say what a fault of PostgreSQL or of the way to it means in the words of `protocol`."""
     try:
         yield
-    except (
-        asyncpg.IntegrityConstraintViolationError,
-        asyncpg.DataError,
-        asyncpg.exceptions.DataError,
-    ) as error:
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
         raise Refused(str(error)) from error
     except TimeoutError as error:
         raise Unavailable("PostgreSQL did not answer in time") from error

@@ -106,7 +106,9 @@ class Ledger(Protocol):
 
     # Recording
 
-    async def record(self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]) -> None:
+    async def record(
+        self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]
+    ) -> None:
         """Apply consecutive events and move the cursor from `after_seq` to the last of them, in one transaction.
 
         `batch` is in order and without gaps: after_seq + 1, after_seq + 2, …
@@ -116,7 +118,9 @@ class Ledger(Protocol):
 
     # Reading
 
-    async def enrollments_of(self, member: str, limit: int, after: tuple[int, str] | None = None) -> list[Row]:
+    async def enrollments_of(
+        self, member: str, limit: int, after: tuple[int, str] | None = None
+    ) -> list[Row]:
         """A member's enrollments over all campaigns, newest first, after the row (decided_at, enrollment)."""
 
     async def roster(

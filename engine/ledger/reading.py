@@ -16,22 +16,29 @@ class Reading(ABC):
     """The reading half of `protocol.Ledger`."""
 
     @abstractmethod
-    async def _rows(self, query: str, *arguments: object) -> Sequence[Sequence[Any]]:
+    async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         """The rows of a query of `queries.sql`. Raises Unavailable."""
 
     async def campaigns(self) -> list[Registration]:
         """Every campaign, in order of its name."""
         return [registration(row) for row in await self._rows("campaigns", None)]
 
-    async def enrollments_of(self, member: str, limit: int, after: tuple[int, str] | None = None) -> list[Row]:
+    async def enrollments_of(
+        self, member: str, limit: int, after: tuple[int, str] | None = None
+    ) -> list[Row]:
         """A member's enrollments over all campaigns, newest first, after the row (decided_at, enrollment)."""
-        return [_row(row) for row in await self._rows("enrollments_of", member, *(after or (INTEGER_MAX, "")), limit)]
+        return [
+            _row(row)
+            for row in await self._rows("enrollments_of", member, *(after or (INTEGER_MAX, "")), limit)
+        ]
 
     async def roster(
         self, campaign: str, offering: str, limit: int, after: tuple[int, int] | None = None
     ) -> list[Row]:
         """Live enrollments of an offering, those who wait last, after the row (0 or 1 waiting, seq)."""
-        return [_row(row) for row in await self._rows("roster", campaign, offering, *(after or (0, 0)), limit)]
+        return [
+            _row(row) for row in await self._rows("roster", campaign, offering, *(after or (0, 0)), limit)
+        ]
 
     async def enrollments(self, campaign: str, limit: int, after: int = 0) -> list[Row]:
         """All enrollments of a campaign in order of their seq, after one; positions are 0."""
@@ -65,12 +72,12 @@ class Reading(ABC):
         return [TrailRow(*row) for row in await self._rows("trail", campaign, limit)]
 
 
-def registration(row: Sequence[Any]) -> Registration:
+def registration(row: tuple[Any, ...]) -> Registration:
     """A row of the query `campaigns`."""
     campaign, unit, epoch, created, recorded_seq = row
     return Registration(campaign, unit, epoch, bool(created), recorded_seq)
 
 
-def _row(row: Sequence[Any]) -> Row:
-    campaign, enrollment, *values, queues, position = row
-    return Row(campaign, enrollment, Record(*values, queues.split()), position)
+def _row(row: tuple[Any, ...]) -> Row:
+    campaign, enrollment, *record, queues, position = row
+    return Row(campaign, enrollment, Record(*record, queues=queues.split()), position)

@@ -112,8 +112,8 @@ class SqliteLedger(reading.Reading):
 
         return await self._writer.run(write)
 
-    async def _rows(self, query: str, *arguments: object) -> Sequence[Sequence[Any]]:
-        def work(connection: sqlite3.Connection) -> Sequence[Sequence[Any]]:
+    async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
+        def work(connection: sqlite3.Connection) -> Sequence[tuple[Any, ...]]:
             return connection.execute(self._sql[query], arguments).fetchall()
 
         return await self._reader.run(work)
@@ -131,7 +131,7 @@ class _Session:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
 
     def _connect(self) -> None:
-        with _translated():
+        with _translated(self._path):
             connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._connection = connection
             connection.execute("PRAGMA journal_mode = WAL")
@@ -144,7 +144,7 @@ class _Session:
 
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         assert self._connection is not None, "the ledger is not open"
-        with _translated():
+        with _translated(self._path):
             return work(self._connection)
 
     async def close(self) -> None:
@@ -167,7 +167,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     """Say what a fault of SQLite means in the words of `protocol`; a fault of this code stays what it is."""
     try:
         yield
@@ -176,4 +176,4 @@ def _translated() -> Iterator[None]:
     except (sqlite3.ProgrammingError, sqlite3.NotSupportedError):
         raise
     except sqlite3.DatabaseError as error:
-        raise Unavailable(f"SQLite: {error}") from error
+        raise Unavailable(f"{path}: {error}") from error

@@ -71,7 +71,7 @@ class Server:
 
     def __init__(self, url: str, *, fsync: bool, timeout_s: float) -> None:
         self._fsync = fsync
-        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
+        self._pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
             timeout=timeout_s,
@@ -81,7 +81,8 @@ class Server:
             redis_connect_func=self._greet,
             protocol=2,
         )
-        self.client: redis.asyncio.Redis = redis.asyncio.Redis(connection_pool=self._pool)
+        # Any, since redis-py types a reply as the union of what all its modes of decoding may give.
+        self.client: Any = redis.asyncio.Redis(connection_pool=self._pool)
 
     async def close(self) -> None:
         """Close every connection."""

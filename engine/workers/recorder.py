@@ -45,7 +45,9 @@ class Recorder:
 
     name: ClassVar[str] = "recorder"
 
-    def __init__(self, server: Server, streams: Streams, ledger: Ledger, clock: Clock, events_kept: int) -> None:
+    def __init__(
+        self, server: Server, streams: Streams, ledger: Ledger, clock: Clock, events_kept: int
+    ) -> None:
         self._server = server
         self._streams = streams
         self._ledger = ledger
@@ -166,5 +168,6 @@ def _decode(campaign: str, entry: Entry) -> Event | DeadLetter:
 
 def _is_consecutive(batch: Sequence[Event | DeadLetter], cursor: Cursor) -> bool:
     return all(
-        event.epoch == cursor.epoch and event.seq == seq for seq, event in enumerate(batch, start=cursor.seq + 1)
+        event.epoch == cursor.epoch and event.seq == seq
+        for seq, event in enumerate(batch, start=cursor.seq + 1)
     )

@@ -342,11 +342,3 @@ async def test_it_stops_in_the_middle_of_a_fetch(server: KeyServer) -> None:
     await server.arrived.get()
     await asyncio.wait_for(source.stop(), 5)
     assert not [task for task in asyncio.all_tasks() if "Jwks" in repr(task)]
-
-
-@pytest.mark.parametrize(
-    "url", ["", "keys", "/keys", "file:///etc/passwd", "ftp://a/", "http://", "http://u:p@a/", "http://a:b/"]
-)
-def test_urls_that_cannot_be_used(url: str) -> None:
-    with pytest.raises(jwks.JwksUrlError, match="SEATRUSH_JWKS_URL"):
-        Jwks(url)

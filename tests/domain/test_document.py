@@ -271,36 +271,31 @@ def test_where_an_end_is_wrong_nobody_knows_the_last() -> None:
     assert [each.path for each in refused(raw)] == ["/offerings/0/sessions/0/ends"]
 
 
-FAULTS: list[tuple[str, str]] = [
-    (field, value)
-    for field, value in {
-        "kind": '"lottery"',
-        "opens": '"2026-12-04T18:00:00+08:00"',
-        "cancel_until": '"2027-01-01T00:00:00+08:00"',
-        "party_max": "2",
-        "hold_ttl_s": "NaN",
-        "waitlist": '{"size_max": 1, "size_max": 2}',
-        "policy": '{"name": "ballot"}',
-        "title": '{"zh": "\\u0000", "en": "x"}',
-        "colour": "1",
-        "pools": '[{"pool": "p", "capacity": 1.5}]',
-    }.items()
-]
+FAULTS = {
+    "kind": '"lottery"',
+    "opens": '"2026-12-04T18:00:00+08:00"',
+    "cancel_until": '"2027-01-01T00:00:00+08:00"',
+    "party_max": "2",
+    "hold_ttl_s": "NaN",
+    "waitlist": '{"size_max": 1, "size_max": 2}',
+    "policy": '{"name": "ballot"}',
+    "title": '{"zh": "\\u0000", "en": "x"}',
+    "colour": "1",
+    "pools": '[{"pool": "p", "capacity": 1.5}]',
+}
+"""Values of an offering, as JSON, each with one fault of its own kind."""
 
 
 def test_a_document_with_40_faults_names_40() -> None:
-    """Ten faults of different kinds in each of four offerings, as bytes, and each at a path of its own."""
-    parts = {f"o{index}": {**documents.offering(f"o{index}")} for index in range(4)}
-    offerings = [
-        ", ".join(
-            [f'"{name}": {json.dumps(value)}' for name, value in part.items() if name not in dict(FAULTS)]
-            + [f'"{name}": {value}' for name, value in FAULTS]
-        )
-        for part in parts.values()
-    ]
-    top = {name: value for name, value in documents.full().items() if name != "offerings"}
-    text = json.dumps(top)[:-1] + ', "offerings": [' + ", ".join(f"{{{each}}}" for each in offerings) + "]}"
-    named = refused(document.parse_json(text.encode()))
+    """Ten in each of four offerings, each at a path of its own."""
+    offerings = []
+    for index in range(4):
+        parts = {name: json.dumps(value) for name, value in documents.offering(f"o{index}").items()} | FAULTS
+        offerings.append("{" + ", ".join(f'"{name}": {value}' for name, value in parts.items()) + "}")
+    rest = json.dumps({**documents.full(), "offerings": None}).replace(
+        "null", "[" + ", ".join(offerings) + "]"
+    )
+    named = refused(document.parse_json(rest.encode()))
     assert len(named) == 40
     assert len({each.path for each in named}) == 40
     assert len({each.code for each in named}) == 10
@@ -313,15 +308,14 @@ def test_a_document_of_faults_alone_is_cut_short() -> None:
     assert last == Fault("", "more_faults", {"more": 6_000})
 
 
-def test_no_value_is_quoted() -> None:
-    secret = "zhang-san 13800138000 \ud800"
-    for path in documents.places(documents.full()):
-        raw = documents.full()
-        documents.parent(raw, path)[path[-1]] = secret
-        for each in document.validate(raw) if isinstance(document.validate(raw), list) else ():  # type: ignore[union-attr]
-            said = repr(each) + faults.text(each, "zh") + faults.text(each, "en")
-            assert "zhang" not in said
-            assert "138" not in said
+@pytest.mark.parametrize("path", documents.places(documents.full()))
+def test_no_value_is_quoted(path: tuple[str | int, ...]) -> None:
+    raw = documents.full()
+    documents.parent(raw, path)[path[-1]] = "Zhang-San 13800138000\ud800"
+    for each in refused(raw):
+        said = repr(each) + faults.text(each, "zh") + faults.text(each, "en")
+        assert "Zhang" not in said
+        assert "138" not in said
 
 
 # Reading
@@ -329,7 +323,7 @@ def test_no_value_is_quoted() -> None:
 
 @pytest.mark.parametrize("parse", [document.parse_json, document.parse_yaml])
 def test_a_document_has_a_bound(parse: Callable[[bytes], object]) -> None:
-    text = json.dumps(documents.full()).encode()
+    text = json.dumps(documents.full(), ensure_ascii=False).encode()
     padded = text + b" " * (document.MAX_BYTES - len(text))
     assert accepted(parse(padded)) == accepted(documents.full())
     assert parse(padded + b" ") == Fault("", "document_too_large", {"bytes_max": 1_048_576})
@@ -377,7 +371,7 @@ def test_canonical_leaves_out_what_is_default_however_it_was_written() -> None:
         "cancel_until": None,
         "place": None,
     }
-    reordered = dict(reversed(document.parse_json(json.dumps(spelled_out).encode()).items()))  # type: ignore[attr-defined]
+    reordered = dict(reversed(spelled_out.items()))
     assert document.canonical(accepted(reordered)) == document.canonical(accepted(documents.least()))
     assert json.loads(document.canonical(accepted(documents.least()))) == documents.least()
 
@@ -429,7 +423,7 @@ def mutated(draw: st.DrawFn) -> Any:
     return raw
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(mutated() | odd_values)
 def test_any_document_is_valid_or_named(raw: Any) -> None:
     answer = document.validate(raw)
@@ -441,6 +435,7 @@ def test_any_document_is_valid_or_named(raw: Any) -> None:
         refused(raw)
 
 
+@settings(deadline=None)
 @given(mutated() | odd_values, st.datetimes(timezones=st.timezones()))
 def test_times_resolve_in_any_document(raw: Any, now: datetime) -> None:
     document.validate(relative_time.resolve(raw, now))

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain import eligibility
@@ -78,6 +78,7 @@ def expected(eligible: Eligible | None, person: Person) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(rules, min_size=1, max_size=5), people)
 def test_any_pools(eligible: list[Eligible | None], person: Person) -> None:
     mask = eligibility.compile_mask(offering(*eligible))

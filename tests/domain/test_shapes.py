@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
@@ -33,7 +33,7 @@ class Everything(Struct, frozen=True, omit_defaults=True):
     flag: bool = False
     at: Instant | None = None
     day: date | None = None
-    some: Annotated[list[Id], Meta(min_length=1, max_length=3)] = msgspec.field(default_factory=lambda: ["x"])
+    some: Annotated[list[Id], Meta(min_length=1, max_length=3)] | None = None
     inner: Inner | None = None
     inners: list[Inner] = []
 
@@ -158,7 +158,6 @@ def test_a_value_of_the_right_shape(field: str, raw: object, value: object) -> N
         ("day", "1999-12-31", "year"),
         ("some", "abc", "not_a_list"),
         ("some", {"0": "a"}, "not_a_list"),
-        ("some", None, "not_a_list"),
         ("some", [], "too_few"),
         ("some", ["a"] * 4, "too_many"),
         ("inner", [], "not_an_object"),
@@ -225,7 +224,7 @@ def test_the_whole_must_be_an_object(raw: object) -> None:
 
 
 def test_a_value_that_equals_its_default_is_the_default() -> None:
-    raw: dict[str, Any] = {"text": "".join(["te", "xt"]), "some": ["x"], "inners": [], "real": 0, "id": None}
+    raw: dict[str, Any] = {"text": "".join(["te", "xt"]), "inners": [], "real": 0, "id": None}
     made = shapes.convert(Everything, raw)
     assert made == Everything()
     assert msgspec.json.encode(made) == b"{}"
@@ -253,6 +252,7 @@ json_like: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_like)
 def test_anything_is_converted_or_named(raw: object) -> None:
     made = shapes.convert(Everything, raw)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain import strict_json
@@ -23,11 +23,13 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(values, st.booleans())
 def test_reads_what_json_can_write(value: object, ascii_only: bool) -> None:
     assert strict_json.loads(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text(alphabet='{}[]",:\\u1dD8eE+-.0NaInfty tru\n').map(str.encode))
 def test_never_raises(data: bytes) -> None:
     strict_json.loads(data)

@@ -1,7 +1,9 @@
 """The embedded Redis: its configuration in force, and no way to lose data, the lock, or a process."""
 
 import asyncio
+import logging
 import os
+import resource
 import signal
 import stat
 import sys
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 import uvloop
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from engine import lock
 from engine.live import embedded
@@ -119,6 +123,51 @@ async def test_killed_child_comes_back_with_its_data(running: EmbeddedRedis) -> 
         assert running.pid != pid
         async with redis.asyncio.Redis.from_url(running.url) as client:
             assert await client.get("seats") == b"%d" % (number - 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
+async def test_failed_aof_write_ends_it_and_loses_nothing_answered(running: EmbeddedRedis) -> None:
+    """Redis ends itself when it cannot write its AOF, here for the size of the file."""
+    assert running.pid is not None
+    resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
+    answered = 0
+
+    async def write_on() -> None:
+        nonlocal answered
+        async with redis.asyncio.Redis.from_url(running.url, retry=Retry(NoBackoff(), 0)) as client:
+            while True:
+                await client.set(str(answered), "x" * 1_000)
+                answered += 1
+
+    with pytest.raises(redis.exceptions.ConnectionError):
+        await write_on()
+    async with asyncio.timeout(10):
+        await running.ready(starts=2)
+    async with redis.asyncio.Redis.from_url(running.url) as client:
+        assert await client.exists(*map(str, range(answered))) == answered > 50
+
+
+async def test_it_is_tried_again_until_it_starts(
+    running: EmbeddedRedis, data_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = asyncio.Event()
+
+    def note_failures(record: logging.LogRecord) -> bool:
+        if "does not start" in record.getMessage():
+            failed.set()
+        return True
+
+    caplog.handler.addFilter(note_failures)
+    (data_directory / "redis").rename(data_directory / "away")
+    (data_directory / "redis").touch()
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        await failed.wait()
+    (data_directory / "redis").unlink()
+    (data_directory / "away").rename(data_directory / "redis")
+    async with asyncio.timeout(10):
+        await running.ready(starts=2)
 
 
 async def test_stop_while_it_is_being_started_again(running: EmbeddedRedis) -> None:

@@ -5,9 +5,8 @@ from typing import Final
 from engine.domain.policies import first_come
 from engine.domain.policies.policy import Policy
 
-POLICIES: Final[dict[str, Policy]] = {
-    policy.name: policy
-    for policy in (
-        first_come.POLICY,
-    )
-}  # fmt: skip
+_ALL = [
+    first_come.POLICY,
+]
+
+POLICIES: Final[dict[str, Policy]] = {policy.name: policy for policy in _ALL}

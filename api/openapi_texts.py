@@ -1,0 +1,200 @@
+"""What the OpenAPI document says in words: English first, then 简体中文."""
+
+from typing import Final
+
+from msgspec import Struct
+
+
+class Said(Struct, frozen=True):
+    """The same in both languages."""
+
+    en: str
+    zh: str
+
+    @property
+    def line(self) -> str:
+        """On one line, for summaries and descriptions of a few words."""
+        return f"{self.en} · {self.zh}"
+
+    @property
+    def paragraphs(self) -> str:
+        """One paragraph after the other, in Markdown."""
+        return f"{self.en}\n\n{self.zh}"
+
+
+class Operation(Struct, frozen=True):
+    """A route's words beside the summary that it has in the route list."""
+
+    name: str
+    """The operationId, after which generated clients name their functions."""
+    zh: str
+    """The summary."""
+    more: Said | None = None
+    answers: dict[int, Said] = {}
+    """What a status means here, where it is not the usual."""
+
+
+DESCRIPTION: Final = Said(
+    """\
+Members sign up for offerings whose seats are gone in seconds. Every seat is decided once, and is on disk before the
+request is answered.
+
+* **Who asks** is known from `Authorization: Bearer` alone. An operation names the roles that may call it.
+* **Retries.** Send an `Idempotency-Key` with a sign-up: the retry of one that succeeded gets the same status and the
+  same bytes, and a sign-up of which nothing is known is safe to repeat.
+* **Order** is `seq`, the number of a change in its campaign, without gaps; never a clock.
+* **Defaults** of a campaign document are left out of answers.
+* **Refusals** are problem documents (RFC 9457), in the language of `Accept-Language`: zh-CN unless `en` is asked for.
+  `code` says why, and is one of the table below. Of several that apply, the first in the order of the table counts
+  that the operation lists.
+* `HEAD` is answered wherever `GET` is; any other method gets 405 with `Allow`.""",
+    """\
+职工报名参加名额几秒内抢完的活动。每个席位只裁定一次，写入磁盘之后才答复。
+
+* **身份**只看 `Authorization: Bearer`。每项操作写明哪些角色可以调用。
+* **重试**：报名时请带 `Idempotency-Key`：报名成功后再次发送，得到同样的状态码和同样的内容；结果不明时可以放心重发。
+* **先后**以 `seq` 为准，即批次内变更的连续编号，不看时钟。
+* 批次文档中取默认值的字段，答复中省略。
+* **拒绝**以问题文档（RFC 9457）答复，语言由 `Accept-Language` 决定：默认 zh-CN，可选 `en`。
+  `code` 说明原因，见下表；有多个原因时，按下表顺序取该操作所列的第一个。
+* 凡支持 `GET` 的地址也支持 `HEAD`；其他方法得到 405 及 `Allow`。""",
+)
+
+TAGS: Final = {
+    "campaigns": Said("Campaigns and their offerings, with live counts", "批次和活动，带实时名额"),
+    "enrollments": Said("Signing up, and what one can do afterwards", "报名，以及报名之后的操作"),
+    "ops": Said("For ops and machines", "供运维和监控使用"),
+    "documents": Said("This description", "本说明"),
+}
+
+_EMPTY_BODY: Final = Said("The body is empty, or an empty object.", "请求内容为空，或为空对象。")
+_AGAIN: Final = Said(
+    f"{_EMPTY_BODY.en} Asked again, it answers the same.", f"{_EMPTY_BODY.zh}重复请求得到同样的答复。"
+)
+_OTHERS: Final = Said(
+    "Another member's is the same 404 as none, except to officers of the campaign's unit or above.",
+    "他人的报名与不存在的一样答复 404；批次所属单位及上级的干部除外。",
+)
+
+OPERATIONS: Final = {
+    "campaigns.publish": Operation(
+        "publish_campaign",
+        "发布批次文档",
+        Said(
+            "The document is validated whole, and a refusal names every bad path. It may change while a sale runs, "
+            "and binds new decisions only. The caller is an organizer of the campaign's unit or of one above it. "
+            "`If-Match` publishes only over the version that it names, `If-None-Match: *` only where there is none.",
+            "文档整体校验，拒绝时列出每一处错误。报名期间也可以修改，只影响之后的裁定。"
+            "调用者须是批次所属单位或其上级单位的组织者。"
+            "带 `If-Match` 时只替换所指的版本，带 `If-None-Match: *` 时只在尚无文档时发布。",
+        ),
+        {
+            200: Said("In force, in place of another version or as before.", "已生效，替换了旧版本或与之前相同。"),
+            201: Said("In force: the campaign's first.", "已生效，为该批次的第一份。"),
+        },
+    ),
+    "campaigns.listing": Operation("list_campaigns", "批次列表，带实时名额"),
+    "campaigns.find": Operation("see_campaign", "查看批次，带实时名额"),
+    "campaigns.find_offering": Operation("see_offering", "查看活动，带实时名额"),
+    "enrollments.sign_up": Operation(
+        "sign_up",
+        "报名",
+        Said(
+            "An empty body, or `{}`, tries every pool for which the member is eligible, in the order of the document; "
+            "`pool` asks for one only. `code`, `party` and `member` are reserved. After a cancellation, no key or a "
+            "new one signs up again.",
+            "请求内容为空或 `{}` 时，按文档顺序尝试职工符合条件的各个名额池；`pool` 指定只要其中一个。"
+            "`code`、`party`、`member` 为保留字段。取消之后，不带键或带新的键可以重新报名。",
+        ),
+        {
+            200: Said("Already in: the enrollment as it stands.", "已经报名，返回当前状态。"),
+            201: Said("Confirmed: a seat is taken.", "报名成功，已有席位。"),
+            202: Said(
+                "`held` until it is confirmed, `waitlisted`, or `entered` in a draw.",
+                "已暂留（`held`）待确认、已候补（`waitlisted`）或已参加抽签（`entered`）。",
+            ),
+        },
+    ),
+    "enrollments.roster": Operation(
+        "list_roster",
+        "名单：谁已报上，谁在候补",
+        Said(
+            "Who is in, then who waits, each in the order of `seq`, as the ledger has it: some moments behind. The "
+            "caller is of the campaign's unit or of one above it.",
+            "先是已报上的，再是候补的，各按 `seq` 排列；取自台账，可能略有延迟。调用者须属于批次所属单位或其上级单位。",
+        ),
+    ),
+    "enrollments.find": Operation("see_enrollment", "查看报名", _OTHERS),
+    "enrollments.cancel": Operation(
+        "cancel_enrollment",
+        "取消报名",
+        Said(
+            "Frees the seat and promotes the first who waits and is eligible, in the same step. Asked again, it "
+            f"answers with the same bytes. {_OTHERS.en}",
+            f"同一步内释放席位，并由候补中第一位符合条件的人递补。重复请求得到同样的内容。{_OTHERS.zh}",
+        ),
+    ),
+    "enrollments.confirm": Operation("confirm_enrollment", "确认暂留或递补的席位", _AGAIN),
+    "enrollments.decline": Operation("decline_enrollment", "放弃暂留或递补的席位", _AGAIN),
+    "enrollments.mine": Operation("list_my_enrollments_of_campaign", "本人在该批次的有效报名"),
+    "enrollments.mine_everywhere": Operation(
+        "list_my_enrollments",
+        "本人在所有批次的报名",
+        Said(
+            "The newest first, as the ledger has them: some moments behind.",
+            "最新的在前；取自台账，可能略有延迟。",
+        ),
+    ),
+    "ops.status": Operation("see_status", "系统运行状况"),
+    "ops.healthz": Operation("check_liveness", "进程是否存活"),
+    "ops.readyz": Operation("check_readiness", "是否可以裁定报名"),
+    "ops.expose_metrics": Operation("see_metrics", "Prometheus 指标"),
+    "documents.openapi_json": Operation("see_description", "本说明"),
+    "documents.viewer": Operation("view_description", "本说明的浏览页面"),
+}
+"""By the module and name of the route's handler."""
+
+ANSWERS: Final = {
+    200: Said("Done", "成功"),
+    201: Said("Created", "已创建"),
+    202: Said("Accepted", "已受理"),
+    304: Said("What the client has is current", "客户端已有的内容仍是最新"),
+}
+
+PARAMETERS: Final = {
+    "campaign": Said("The campaign", "批次"),
+    "offering": Said("The offering", "活动"),
+    "enrollment": Said("The enrollment", "报名"),
+    "limit": Said("How many entries a page has at most", "每页最多条数"),
+    "cursor": Said("`next` of the page before, for the page after it", "取自前一页的 `next`，用于请求后一页"),
+    "Idempotency-Key": Said(
+        "Makes a retry safe: 1 to 64 visible ASCII characters, new for each intent. Of one member and campaign; the "
+        "same key for another offering or pool is `key_reused`.",
+        "使重试不会重复报名：1 至 64 个可见 ASCII 字符，每次新的意图换一个。"
+        "按职工和批次区分；同一键用于另一活动或名额池时为 `key_reused`。",
+    ),
+    "If-Match": Said("Entity tags, or `*`: publish only over one of these", "实体标签或 `*`：仅替换其中所指的版本"),
+    "If-None-Match": Said("Entity tags that the client has, or `*`", "客户端已有的实体标签，或 `*`"),
+    "Accept-Language": Said("The language of refusals", "拒绝答复所用的语言"),
+}
+
+HEADERS: Final = {
+    "Location": Said("Where it can be seen", "查看地址"),
+    "ETag": Said("The entity tag", "实体标签"),
+    "Retry-After": Said("Seconds after which to try again", "多少秒后可重试"),
+    "WWW-Authenticate": Said("How to authenticate (RFC 6750)", "认证方式（RFC 6750）"),
+    "Allow": Said("The methods that the address takes", "该地址支持的方法"),
+    "Content-Language": Said("The language of the text", "文字所用的语言"),
+}
+
+ROLES: Final = Said("Roles", "角色")
+ANYONE: Final = Said("Anyone may call, without a token.", "无需令牌，任何人可调用。")
+BEARER: Final = Said(
+    "A JWT with `sub` (opaque member id), `aud` = `seatrush`, `exp`, and optionally `unit` (dotted path), `industry`, "
+    "`tags`, and `roles`: any of `member` (the default), `officer`, `organizer`, `ops`. Signed with HS256 by the "
+    "deployment's secret, or with RS256, ES256 or EdDSA by a key of its issuer. An officer or organizer acts within "
+    "`unit` and below.",
+    "JWT，含 `sub`（职工的不透明编号）、`aud` = `seatrush`、`exp`，可含 `unit`（以点分隔的单位路径）、`industry`、"
+    "`tags` 和 `roles`：`member`（默认）、`officer`、`organizer`、`ops` 中的若干个。以部署密钥按 HS256 签名，"
+    "或以签发方密钥按 RS256、ES256、EdDSA 签名。干部和组织者的权限限于 `unit` 及其下级。",
+)

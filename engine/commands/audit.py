@@ -1,0 +1,2 @@
+async def run(settings, campaigns, *, wait_s, as_json):
+    return 0

@@ -1,0 +1,114 @@
+"""Publishing: versions, what live seats forbid, and what a new version sets in motion."""
+
+from engine.domain.faults import Fault
+from engine.publishing import Published
+from tests.stand import CAMPAIGN, Stand, at, campaign, offering
+
+
+def with_capacity(capacity: int, waiting: int = 9) -> dict[str, object]:
+    return offering(pools=[{"pool": "open", "capacity": capacity}], waitlist={"size_max": waiting})
+
+
+async def test_versions(stand: Stand) -> None:
+    assert await stand.publish(campaign()) == Published(version=1, created=True, changed=True)
+    changed = campaign(offering(opens=at(hours=-2)))
+    assert await stand.publish(changed) == Published(version=2, created=False, changed=True)
+    assert await stand.publish(changed) == Published(version=2, created=False, changed=False)
+    assert await stand.try_publish(campaign(), 1) == "precondition_failed"
+    assert await stand.try_publish(campaign(), 0) == "precondition_failed"
+    assert await stand.publish(campaign(), 2) == Published(version=3, created=False, changed=True)
+
+
+async def test_growing_promotes_those_who_wait(stand: Stand) -> None:
+    await stand.publish(campaign(with_capacity(1)))
+    asked = [await stand.sign_up(f"m{number}") for number in range(4)]
+    await stand.publish(campaign(with_capacity(3)))
+    now = [await stand.decisions.find(CAMPAIGN, each.enrollment) for each in asked]
+    assert [(each.record.status, each.record.seat) for each in now if each.record] == [
+        ("confirmed", 1),
+        ("confirmed", 2),
+        ("confirmed", 3),
+        ("waitlisted", 0),
+    ]
+
+
+async def test_a_large_waitlist_is_promoted_whole(stand: Stand) -> None:
+    await stand.publish(campaign(with_capacity(0, waiting=1000)))
+    for number in range(650):
+        await stand.sign_up(f"m{number}")
+    await stand.publish(campaign(with_capacity(640, waiting=1000)))
+    counts = await stand.runtime.counts.read(CAMPAIGN)
+    assert counts is not None
+    assert (counts.taken("soap", "open"), counts.waiting("soap")) == (640, 10)
+
+
+async def test_shrinking_stops_at_the_highest_live_seat(stand: Stand) -> None:
+    await stand.publish(campaign(with_capacity(5)))
+    given = [await stand.sign_up(f"m{number}") for number in range(4)]
+    await stand.cancel(given[0].enrollment)
+    await stand.cancel(given[3].enrollment)
+    assert await stand.try_publish(campaign(with_capacity(2))) == [
+        Fault("/offerings/0/pools/0/capacity", "below_live_seats", {"seat": 3})
+    ]
+    await stand.publish(campaign(with_capacity(3)))
+    again = [await stand.sign_up(f"n{number}") for number in range(2)]
+    assert [(each.outcome, each.record.seat) for each in again if each.record] == [
+        ("confirmed", 1),
+        ("waitlisted", 0),
+    ]
+
+
+async def test_numbers_above_a_smaller_capacity_come_back_when_it_grows(stand: Stand) -> None:
+    await stand.publish(campaign(with_capacity(5)))
+    given = [await stand.sign_up(f"m{number}") for number in range(5)]
+    for each in given[2:]:
+        await stand.cancel(each.enrollment)
+    await stand.publish(campaign(with_capacity(2)))
+    await stand.publish(campaign(with_capacity(4)))
+    again = [await stand.sign_up(f"n{number}") for number in range(2)]
+    assert [each.record.seat for each in again if each.record] == [3, 4]
+
+
+async def test_offering_or_pool_with_live_enrollments_stays(stand: Stand) -> None:
+    await stand.publish(campaign(offering("a"), offering("b")))
+    given = await stand.sign_up("m1", "b")
+    refused = await stand.try_publish(campaign(offering("a")))
+    assert refused == [Fault("/offerings", "has_live_enrollments", {"name": "b"})]
+    other_pool = offering("b", pools=[{"pool": "other", "capacity": 9}])
+    refused = await stand.try_publish(campaign(offering("a"), other_pool))
+    assert refused == [Fault("/offerings/1/pools", "has_live_enrollments", {"name": "open"})]
+    await stand.cancel(given.enrollment)
+    await stand.publish(campaign(offering("a")))
+    assert (await stand.sign_up("m1", "b")).outcome == "not_found"
+    found = await stand.decisions.find(CAMPAIGN, given.enrollment)
+    assert found.record is not None and found.record.status == "cancelled"
+
+
+async def test_offering_whose_last_ones_wait_stays(stand: Stand) -> None:
+    await stand.publish(campaign(offering("a"), with_capacity(0)))
+    await stand.sign_up("m1")
+    refused = await stand.try_publish(campaign(offering("a")))
+    assert refused == [Fault("/offerings", "has_live_enrollments", {"name": "soap"})]
+
+
+async def test_windows_are_told_once(stand: Stand) -> None:
+    await stand.publish(campaign(offering("a"), offering("b", opens=at(hours=1))))
+    await stand.publish(campaign(offering("a", opens=at(hours=-2)), offering("b", opens=at(minutes=-1))))
+    told = [(event.header.type, event.header.offering) for event in await stand.log() if event.header.offering]
+    assert told == [("opened", "a"), ("opened", "b")]
+
+
+async def test_document_is_an_event(stand: Stand) -> None:
+    document = campaign(offering(title={"zh": "😀𠀀", "en": "x"}))
+    await stand.publish(document)
+    first = (await stand.log())[0]
+    assert (first.seq, first.header.type, first.header.version, first.header.actor) == (1, "published", 1, "organizer")
+    assert first.document is not None and "😀𠀀" in first.document.decode()
+
+
+async def test_crash_before_the_gate_opens_is_mended_by_publishing_again(stand: Stand) -> None:
+    await stand.publish(campaign())
+    await stand.runtime.server.client.hset("seatrush:{autumn}:meta", "gate", "new")
+    assert (await stand.sign_up("m1")).outcome == "not_ready"
+    await stand.publish(campaign(offering(opens=at(hours=-3))))
+    assert (await stand.sign_up("m1")).outcome == "confirmed"
