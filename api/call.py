@@ -14,13 +14,11 @@ ANYONE: Final = Person(sub="")
 CHANNEL: Final = "http"
 
 
-class Api(Struct):
+class Api(Struct, frozen=True):
     """What the handlers share."""
 
     runtime: Runtime
     authenticator: Authenticator
-    ready: bool = False
-    """Whether the definitions are loaded."""
 
 
 class Call(Struct, frozen=True):

@@ -2,7 +2,29 @@
 
 from typing import Any, Final
 
-CAMPAIGN: Final = {
+Example = dict[str, Any]
+
+_OFFERING: Final[Example] = {
+    "offering": "paper-cutting",
+    "kind": "workshop",
+    "title": {"zh": "剪纸", "en": "Paper cutting"},
+    "place": {"address": "德胜街道工会服务站", "lon": 116.378, "lat": 39.957},
+    "sessions": [{"starts": "2026-12-05T14:00:00+08:00", "ends": "2026-12-05T16:00:00+08:00"}],
+    "opens": "2026-11-28T10:00:00+08:00",
+    "closes": "2026-12-04T18:00:00+08:00",
+    "cancel_until": "2026-12-04T18:00:00+08:00",
+    "pools": [
+        {
+            "pool": "own",
+            "capacity": 20,
+            "eligible": {"units": ["xicheng.finance"]},
+            "releases": "2026-12-01T10:00:00+08:00",
+        },
+        {"pool": "open", "capacity": 20},
+    ],
+    "waitlist": {"size_max": 50},
+}
+_CAMPAIGN: Final[Example] = {
     "campaign": "autumn-2026",
     "title": {"zh": "秋季快乐工坊", "en": "Autumn workshops"},
     "unit": "xicheng.finance",
@@ -10,38 +32,15 @@ CAMPAIGN: Final = {
     "pilots": ["xicheng.finance"],
     "due": "2026-12-31",
     "rules": {"limits": [{"max": 2, "per": "campaign"}], "overlaps_allowed": False},
-    "offerings": [
-        {
-            "offering": "paper-cutting",
-            "kind": "workshop",
-            "title": {"zh": "剪纸", "en": "Paper cutting"},
-            "place": {"address": "德胜街道工会服务站", "lon": 116.378, "lat": 39.957},
-            "sessions": [{"starts": "2026-12-05T14:00:00+08:00", "ends": "2026-12-05T16:00:00+08:00"}],
-            "opens": "2026-11-28T10:00:00+08:00",
-            "closes": "2026-12-04T18:00:00+08:00",
-            "cancel_until": "2026-12-04T18:00:00+08:00",
-            "pools": [
-                {
-                    "pool": "own",
-                    "capacity": 20,
-                    "eligible": {"units": ["xicheng.finance"]},
-                    "releases": "2026-12-01T10:00:00+08:00",
-                },
-                {"pool": "open", "capacity": 20},
-            ],
-            "waitlist": {"size_max": 50},
-        }
-    ],
+    "offerings": [_OFFERING],
 }
-
-_OFFERING: Final[dict[str, Any]] = CAMPAIGN["offerings"][0]  # type: ignore[index]
-OFFERING_VIEW: Final = _OFFERING | {
+_OFFERING_VIEW: Final = _OFFERING | {
     "pools": [pool | {"taken": taken} for pool, taken in zip(_OFFERING["pools"], (3, 17), strict=True)],
     "waiting": 0,
 }
-CAMPAIGN_VIEW: Final = CAMPAIGN | {"offerings": [OFFERING_VIEW], "version": 1, "seq": 1041}
+_CAMPAIGN_VIEW: Final = _CAMPAIGN | {"offerings": [_OFFERING_VIEW], "version": 1, "seq": 1041}
 
-ENROLLMENT: Final = {
+_ENROLLMENT: Final[Example] = {
     "enrollment": "k3J9-Zq0aB7_xYt2",
     "campaign": "autumn-2026",
     "offering": "paper-cutting",
@@ -55,13 +54,30 @@ ENROLLMENT: Final = {
     "expires_at": None,
     "decided_at": "2026-11-28T02:00:00.123Z",
 }
-HELD: Final = ENROLLMENT | {"status": "held", "expires_at": "2026-11-28T02:15:00.123Z"}
-WAITLISTED: Final = ENROLLMENT | {"pool": None, "status": "waitlisted", "seats": [], "position": 4}
-CANCELLED: Final = ENROLLMENT | {"status": "cancelled", "seats": [], "version": 2}
+_HELD: Final = _ENROLLMENT | {"status": "held", "expires_at": "2026-11-28T02:15:00.123Z"}
+_WAITLISTED: Final = _ENROLLMENT | {"pool": None, "status": "waitlisted", "seats": [], "position": 4}
+_CANCELLED: Final = _ENROLLMENT | {"status": "cancelled", "seats": [], "version": 2}
 
-REQUESTS: Final[dict[str, dict[str, Any]]] = {
-    "Campaign": {"autumn": CAMPAIGN},
+BODIES: Final[dict[str, dict[str, Example]]] = {
+    "Campaign": {"autumn": _CAMPAIGN},
     "SignUp": {"any_pool": {}, "one_pool": {"pool": "open"}},
     "Nothing": {"nothing": {}},
 }
-"""By the type of the body."""
+"""Of requests, by the type of the body."""
+
+ANSWERS: Final[dict[str, dict[str, Example]]] = {
+    "Publication": {"published": {"campaign": "autumn-2026", "version": 1, "changed": True}},
+    "CampaignView": {"autumn": _CAMPAIGN_VIEW},
+    "CampaignList": {"page": {"campaigns": [_CAMPAIGN_VIEW], "next": None}},
+    "OfferingView": {"paper_cutting": _OFFERING_VIEW},
+    "Enrollment": {"confirmed": _ENROLLMENT},
+    "EnrollmentList": {"page": {"enrollments": [_ENROLLMENT], "next": None}},
+}
+"""Of successes, by the type of the body."""
+
+ANSWERS_OF: Final[dict[tuple[str, int], dict[str, Example]]] = {
+    ("enrollments.sign_up", 202): {"held": _HELD, "waitlisted": _WAITLISTED},
+    ("enrollments.cancel", 200): {"cancelled": _CANCELLED},
+    ("enrollments.decline", 200): {"cancelled": _CANCELLED},
+}
+"""Of successes that differ, by the route's handler and the status."""

@@ -45,8 +45,8 @@ request is answered.
 * **Order** is `seq`, the number of a change in its campaign, without gaps; never a clock.
 * **Defaults** of a campaign document are left out of answers.
 * **Refusals** are problem documents (RFC 9457), in the language of `Accept-Language`: zh-CN unless `en` is asked for.
-  `code` says why, and is one of the table below. Of several that apply, the first in the order of the table counts
-  that the operation lists.
+  `code` says why, and is one of the table below. Of several that apply, the first counts, in the order of the table
+  as far as `sold_out`.
 * `HEAD` is answered wherever `GET` is; any other method gets 405 with `Allow`.""",
     """\
 职工报名参加名额几秒内抢完的活动。每个席位只裁定一次，写入磁盘之后才答复。
@@ -56,7 +56,7 @@ request is answered.
 * **先后**以 `seq` 为准，即批次内变更的连续编号，不看时钟。
 * 批次文档中取默认值的字段，答复中省略。
 * **拒绝**以问题文档（RFC 9457）答复，语言由 `Accept-Language` 决定：默认 zh-CN，可选 `en`。
-  `code` 说明原因，见下表；有多个原因时，按下表顺序取该操作所列的第一个。
+  `code` 说明原因，见下表；有多个原因时取第一个，顺序同下表（至 `sold_out` 为止）。
 * 凡支持 `GET` 的地址也支持 `HEAD`；其他方法得到 405 及 `Allow`。""",
 )
 
@@ -89,7 +89,9 @@ OPERATIONS: Final = {
             "带 `If-Match` 时只替换所指的版本，带 `If-None-Match: *` 时只在尚无文档时发布。",
         ),
         {
-            200: Said("In force, in place of another version or as before.", "已生效，替换了旧版本或与之前相同。"),
+            200: Said(
+                "In force, in place of another version or as before.", "已生效，替换了旧版本或与之前相同。"
+            ),
             201: Said("In force: the campaign's first.", "已生效，为该批次的第一份。"),
         },
     ),
@@ -173,7 +175,9 @@ PARAMETERS: Final = {
         "使重试不会重复报名：1 至 64 个可见 ASCII 字符，每次新的意图换一个。"
         "按职工和批次区分；同一键用于另一活动或名额池时为 `key_reused`。",
     ),
-    "If-Match": Said("Entity tags, or `*`: publish only over one of these", "实体标签或 `*`：仅替换其中所指的版本"),
+    "If-Match": Said(
+        "Entity tags, or `*`: publish only over one of these", "实体标签或 `*`：仅替换其中所指的版本"
+    ),
     "If-None-Match": Said("Entity tags that the client has, or `*`", "客户端已有的实体标签，或 `*`"),
     "Accept-Language": Said("The language of refusals", "拒绝答复所用的语言"),
 }

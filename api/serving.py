@@ -65,11 +65,10 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=SHUTDOWN_S,
     )
+    await runtime.load_definitions()
     await runner.setup()
     if jwks:
         jwks.start()
-    await runtime.load_definitions()
-    api.ready = True
     refreshing = asyncio.create_task(_refresh_forever(runtime))
     try:
         await BoundedSite(runner, sock, settings.connections_max).start()

@@ -45,8 +45,9 @@ def _works(environment: Path) -> bool:
 
 
 def _pip(environment: Path, *arguments: str) -> None:
-    pip = [environment / "bin" / "python", "-m", "pip", "--quiet", "--quiet", "--disable-pip-version-check"]
-    if subprocess.run([*pip, "install", "--no-input", *arguments], stdin=subprocess.DEVNULL).returncode:
+    python = str(environment / "bin" / "python")
+    pip = [python, "-m", "pip", "--quiet", "--quiet", "--disable-pip-version-check", "install", "--no-input"]
+    if subprocess.run([*pip, *arguments], stdin=subprocess.DEVNULL).returncode:
         sys.exit(1)
 
 

@@ -107,7 +107,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def open_stand(redis_url: str, database_url: str, directory: Path, **settings: Any) -> AsyncIterator[Stand]:
+async def open_stand(
+    redis_url: str, database_url: str, directory: Path, **settings: Any
+) -> AsyncIterator[Stand]:
     """A stand on an empty Redis and ledger."""
     base = config.from_environment(
         {}, {"data": str(directory), "redis_url": redis_url, "database_url": database_url}

@@ -10,6 +10,7 @@ from api import answers, bodies, paging, problems, views
 from api.call import CHANNEL, Call
 from engine.domain import campaign as documents
 from engine.domain import shapes
+from engine.domain.definition import Definition
 from engine.domain.faults import Fault
 from engine.domain.person import within
 from engine.ledger.protocol import Row
@@ -61,6 +62,9 @@ def is_key(key: str) -> bool:
 async def find(call: Call) -> web.Response:
     """GET …/enrollments/{enrollment}."""
     campaign = call.parameter("campaign")
+    known = await _definition(call, campaign)
+    if isinstance(known, web.Response):
+        return known
     made = await call.api.runtime.decisions.find(campaign, call.parameter("enrollment"))
     if made.record is not None and not (
         made.record.member == call.person.sub or await _acts_for(call, campaign)
@@ -88,6 +92,9 @@ async def decline(call: Call) -> web.Response:
 async def mine(call: Call) -> web.Response:
     """GET /campaigns/{campaign}/me."""
     campaign = call.parameter("campaign")
+    known = await _definition(call, campaign)
+    if isinstance(known, web.Response):
+        return known
     found = await call.api.runtime.decisions.mine(campaign, call.person.sub)
     if isinstance(found, Decision):
         return answers.refusal(call, found)
@@ -114,10 +121,9 @@ async def roster(call: Call) -> web.Response:
     if isinstance(page, list):
         return problems.invalid(page, call.language)
     campaign, offering = call.parameter("campaign"), call.parameter("offering")
-    definition = await call.api.runtime.catalog.find(campaign)
-    if definition is None:
-        lost = call.api.runtime.catalog.is_lost(campaign)
-        return problems.response("not_ready" if lost else "not_found", call.language)
+    definition = await _definition(call, campaign)
+    if isinstance(definition, web.Response):
+        return definition
     if not within(definition.unit, call.person.unit):
         return problems.response("forbidden", call.language)
     if offering not in definition.offerings:
@@ -136,6 +142,15 @@ def _sign_up_body(raw: object) -> SignUp | list[Fault]:
     ]
 
 
+async def _definition(call: Call, campaign: str) -> Definition | web.Response:
+    """The definition in force, or the refusal: a campaign that nobody has published is not_found."""
+    catalog = call.api.runtime.catalog
+    definition = await catalog.find(campaign)
+    if definition is None:
+        return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
+    return definition
+
+
 async def _acts_for(call: Call, campaign: str) -> bool:
     """Whether the caller is an officer of the campaign's unit, or of one above it."""
     if "officer" not in call.person.roles:
@@ -151,6 +166,9 @@ async def _change(
     if isinstance(nothing, web.Response):
         return nothing
     campaign, actor = call.parameter("campaign"), call.person.sub
+    known = await _definition(call, campaign)
+    if isinstance(known, web.Response):
+        return known
     change = Change(call.parameter("enrollment"), "" if for_others else actor, actor, CHANNEL)
     return answers.decision(call, campaign, await verb(campaign, change))
 

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 
 import engine
-from api import answers, problems, views
+from api import answers, views
 from api.call import Call
 from engine import metrics
 from engine.ledger.protocol import Registration
@@ -17,9 +17,7 @@ async def healthz(call: Call) -> web.Response:
 
 
 async def readyz(call: Call) -> web.Response:
-    """GET /readyz: Redis answers and the definitions are loaded."""
-    if not call.api.ready:
-        return problems.response("not_ready", call.language)
+    """GET /readyz: Redis answers. The definitions are loaded before the first request is taken."""
     await call.api.runtime.server.ping()
     return web.Response(text="ready\n")
 

@@ -145,7 +145,7 @@ def _translated() -> Iterator[None]:
     """Say what a fault of PostgreSQL or of the way to it means in the words of `protocol`."""
     try:
         yield
-    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, OverflowError) as error:
         raise Refused(str(error)) from error
     except TimeoutError as error:
         raise Unavailable("PostgreSQL did not answer in time") from error

@@ -79,5 +79,6 @@ def registration(row: tuple[Any, ...]) -> Registration:
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    campaign, enrollment, *record, queues, position = row
-    return Row(campaign, enrollment, Record(*record, queues=queues.split()), position)
+    campaign, enrollment, *values, queues, position = row
+    record = Record(*(*values, queues.split()))
+    return Row(campaign, enrollment, record, position)

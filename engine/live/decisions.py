@@ -89,12 +89,12 @@ class Decisions:
         definition = self._catalog.get(campaign) or await self._catalog.find(campaign)
         for _ in range(STALE_RETRIES_MAX):
             if definition is None:
-                return NOT_READY if self._catalog.is_lost(campaign) else NOT_FOUND
+                break
             decision = await self._sign_up(definition, offering, person, key, wanted, channel)
             if decision.outcome != outcome.STALE:
                 return decision
             definition = await self._catalog.load(campaign)
-        return NOT_READY
+        return await self._absent(campaign) or NOT_READY
 
     async def _sign_up(
         self, definition: Definition, offering: str, person: Person, key: str, wanted: str, channel: str
@@ -122,24 +122,26 @@ class Decisions:
 
     async def cancel(self, campaign: str, change: Change) -> Decision:
         """Cancel an enrollment."""
-        return await self._ask("cancel", campaign, change)
+        return await self._change("cancel", campaign, change)
 
     async def confirm(self, campaign: str, change: Change) -> Decision:
         """Take a held or offered seat for good."""
-        return await self._ask("confirm", campaign, change)
+        return await self._change("confirm", campaign, change)
 
     async def decline(self, campaign: str, change: Change) -> Decision:
         """Leave a held or offered seat."""
-        return await self._ask("decline", campaign, change)
+        return await self._change("decline", campaign, change)
 
     async def find(self, campaign: str, enrollment: str) -> Decision:
         """Read an enrollment: `changed` with it, or a refusal."""
-        answers = await self._send("find", campaign, [enrollment])
+        absent = await self._absent(campaign)
+        answers = absent or await self._send("find", campaign, [enrollment])
         return answers if isinstance(answers, Decision) else answers[0]
 
     async def mine(self, campaign: str, member: str) -> list[Decision] | Decision:
         """Read a member's live enrollments in the order of sign-up, or a refusal."""
-        return await self._send("mine", campaign, [member])
+        absent = await self._absent(campaign)
+        return absent or await self._send("mine", campaign, [member])
 
     async def advance(self, campaign: str) -> int | None:
         """Bring about what is due by the clock; returns the ms until something is due next, None for never.
@@ -163,6 +165,15 @@ class Decisions:
     def waiting(self) -> int:
         """Requests that are not sent to Redis yet, over all campaigns."""
         return sum(queue.waiting for queue in self._queues.values())
+
+    async def _change(self, verb: str, campaign: str, change: Change) -> Decision:
+        return await self._absent(campaign) or await self._ask(verb, campaign, change)
+
+    async def _absent(self, campaign: str) -> Decision | None:
+        """The refusal of a campaign that is not there, so that no queue is made for a name that means nothing."""
+        if self._catalog.get(campaign) or await self._catalog.find(campaign):
+            return None
+        return NOT_READY if self._catalog.is_lost(campaign) else NOT_FOUND
 
     async def _ask(self, verb: str, campaign: str, request: Request) -> Decision:
         queue = self._queues.get((verb, campaign))

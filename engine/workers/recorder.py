@@ -68,7 +68,8 @@ class Recorder:
         return 0
 
     async def close(self) -> None:
-        """Record what is left, then give the leases back."""
+        """Record what is left where nobody else is at work, then give the leases back."""
+        await self._take_leases()
         for campaign in list(self._cursors):
             while campaign in self._cursors and await self._record_from(campaign):
                 pass

@@ -6,22 +6,15 @@ Without --database it measures SQLite and, where its binaries are found, a priva
 seats through `Ledger.record` into the same growing database, in batches of varied size, as the recorder does.
 """
 
-import argparse
-import asyncio
-import os
 import random
 import secrets
-import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from engine.domain import enrollment, events
-from engine.ledger import connect
 from engine.ledger.protocol import Ledger
 
 ROUNDS: Final = 5

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering
 
 ONE_SEAT = [{"pool": "open", "capacity": 1}]
-HELD = {"hold_ttl_s": 600}
-OFFERED = {"waitlist": {"size_max": 9, "promotion": "offer", "offer_ttl_s": 600}, "pools": ONE_SEAT}
+HELD: dict[str, Any] = {"hold_ttl_s": 600}
+OFFERED: dict[str, Any] = {
+    "waitlist": {"size_max": 9, "promotion": "offer", "offer_ttl_s": 600},
+    "pools": ONE_SEAT,
+}
 
 
 async def until_nothing_is_due_within(stand: Stand, milliseconds: int) -> None:
@@ -50,7 +54,9 @@ async def test_promotes_only_whom_the_pool_is_for(stand: Stand) -> None:
     pools = [{"pool": "own", "capacity": 1, "eligible": {"units": ["a"]}}, {"pool": "open", "capacity": 1}]
     await stand.publish(campaign(offering(pools=pools, waitlist={"size_max": 9})))
     own, _open = [await stand.sign_up(member, unit=unit) for member, unit in (("m1", "a"), ("m2", ""))]
-    stranger, insider = [await stand.sign_up(member, unit=unit) for member, unit in (("m3", ""), ("m4", "a.b"))]
+    stranger, insider = [
+        await stand.sign_up(member, unit=unit) for member, unit in (("m3", ""), ("m4", "a.b"))
+    ]
     await stand.cancel(own.enrollment)
     assert await status(stand, stranger.enrollment) == "waitlisted"
     assert await status(stand, insider.enrollment) == "confirmed"
@@ -170,13 +176,21 @@ async def test_released_pool_goes_to_those_who_wait_before_anyone_new(stand: Sta
     await stand.publish(campaign(offering(pools=pools(at(seconds=-1)), waitlist=waitlist)))
     late = await stand.sign_up("m9")
     assert late.outcome == "waitlisted"
-    assert [await status(stand, each.enrollment) for each in waiting] == ["confirmed", "confirmed", "waitlisted"]
+    assert [await status(stand, each.enrollment) for each in waiting] == [
+        "confirmed",
+        "confirmed",
+        "waitlisted",
+    ]
     assert "released" in [event.header.type for event in await stand.log()]
 
 
 async def test_nobody_is_promoted_after_the_last_session(stand: Stand) -> None:
     soon = at(seconds=2)
-    over = {"sessions": [{"starts": at(hours=-3), "ends": soon}], "closes": soon, "cancel_until": soon}
+    over: dict[str, Any] = {
+        "sessions": [{"starts": at(hours=-3), "ends": soon}],
+        "closes": soon,
+        "cancel_until": soon,
+    }
     await stand.publish(campaign(offering(pools=ONE_SEAT, waitlist={"size_max": 9}, hold_ttl_s=3, **over)))
     held, waiting = [await stand.sign_up(member) for member in ("m1", "m2")]
     assert held.outcome == "held"

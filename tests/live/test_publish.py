@@ -94,7 +94,9 @@ async def test_offering_whose_last_ones_wait_stays(stand: Stand) -> None:
 async def test_windows_are_told_once(stand: Stand) -> None:
     await stand.publish(campaign(offering("a"), offering("b", opens=at(hours=1))))
     await stand.publish(campaign(offering("a", opens=at(hours=-2)), offering("b", opens=at(minutes=-1))))
-    told = [(event.header.type, event.header.offering) for event in await stand.log() if event.header.offering]
+    told = [
+        (event.header.type, event.header.offering) for event in await stand.log() if event.header.offering
+    ]
     assert told == [("opened", "a"), ("opened", "b")]
 
 
@@ -102,7 +104,12 @@ async def test_document_is_an_event(stand: Stand) -> None:
     document = campaign(offering(title={"zh": "😀𠀀", "en": "x"}))
     await stand.publish(document)
     first = (await stand.log())[0]
-    assert (first.seq, first.header.type, first.header.version, first.header.actor) == (1, "published", 1, "organizer")
+    assert (first.seq, first.header.type, first.header.version, first.header.actor) == (
+        1,
+        "published",
+        1,
+        "organizer",
+    )
     assert first.document is not None and "😀𠀀" in first.document.decode()
 
 

@@ -67,13 +67,19 @@ async def test_guards_come_in_their_order(stand: Stand) -> None:
     await ask(**rules_key_free, unit="a")
     rules = {"limits": [], "overlaps_allowed": True}
     await ask(**rules_key_free, unit="a")
-    assert told == ["key_reused", "closed", "not_open", "not_eligible", "limit_reached", "overlap", "sold_out"]
+    assert told == [
+        "key_reused",
+        "closed",
+        "not_open",
+        "not_eligible",
+        "limit_reached",
+        "overlap",
+        "sold_out",
+    ]
 
 
 async def test_names_the_offering_that_overlaps(stand: Stand) -> None:
-    await stand.publish(
-        campaign(offering("a"), offering("b"), rules={"overlaps_allowed": False})
-    )
+    await stand.publish(campaign(offering("a"), offering("b"), rules={"overlaps_allowed": False}))
     await stand.sign_up("m1", "a")
     refused = await stand.sign_up("m1", "b")
     assert (refused.outcome, refused.fact) == ("overlap", "a")
@@ -84,7 +90,9 @@ async def test_sessions_that_only_touch_do_not_overlap(stand: Stand) -> None:
     before = [{"starts": at(days=9), "ends": noon}]
     after = [{"starts": noon, "ends": at(days=10, hours=1)}]
     await stand.publish(
-        campaign(offering("a", sessions=before), offering("b", sessions=after), rules={"overlaps_allowed": False})
+        campaign(
+            offering("a", sessions=before), offering("b", sessions=after), rules={"overlaps_allowed": False}
+        )
     )
     await stand.sign_up("m1", "a")
     assert (await stand.sign_up("m1", "b")).outcome == "confirmed"
@@ -92,7 +100,7 @@ async def test_sessions_that_only_touch_do_not_overlap(stand: Stand) -> None:
 
 async def test_says_when_it_opens(stand: Stand) -> None:
     opens = "2100-01-01T08:00:00+08:00"
-    later = {"sessions": [{"starts": "2100-02-01T00:00:00Z", "ends": "2100-02-01T01:00:00Z"}]}
+    later: dict[str, Any] = {"sessions": [{"starts": "2100-02-01T00:00:00Z", "ends": "2100-02-01T01:00:00Z"}]}
     await stand.publish(campaign(offering(opens=opens, closes="2100-01-02T00:00:00Z", **later)))
     refused = await stand.sign_up("m1")
     assert (refused.outcome, refused.fact) == ("not_open", 4_102_444_800_000)

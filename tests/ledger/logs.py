@@ -1,0 +1,165 @@
+"""Made-up logs of a campaign, in the form in which the Lua scripts write them, with what they must leave behind."""
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from engine.domain.enrollment import LIVE, SEATED, Record, Status
+from engine.domain.events import SCHEMA, Event, EventType, Header
+from engine.ledger.protocol import DeadLetter
+
+CAMPAIGN: Final = "autumn-2026"
+BEGINS: Final = 1_790_000_000_000
+POOLS: Final = {("paper-cutting", "own"): 20, ("paper-cutting", "open"): 20, ("soap", "open"): 10}
+
+_pack = msgspec.msgpack.encode
+
+
+class Log:
+    """A log that grows; `records` holds the newest record of every enrollment."""
+
+    def __init__(self, campaign: str = CAMPAIGN, epoch: int = 1) -> None:
+        self.campaign = campaign
+        self.epoch = epoch
+        self.entries: list[Event | DeadLetter] = []
+        self.records: dict[str, Record] = {}
+
+    @property
+    def seq(self) -> int:
+        """Of the newest event."""
+        return len(self.entries)
+
+    def published(self, pools: Mapping[tuple[str, str], int] = POOLS, version: int = 1) -> Event:
+        """A document with these capacities, by the organizer o-1."""
+        offerings = [
+            {
+                "offering": offering,
+                "title": {"zh": "剪纸 🧵𠮷", "en": "Paper cutting"},
+                "pools": [
+                    {"pool": pool, "capacity": capacity}
+                    for (of, pool), capacity in pools.items()
+                    if of == offering
+                ],
+            }
+            for offering in dict.fromkeys(offering for offering, _ in pools)
+        ]
+        document = msgspec.json.encode({"campaign": self.campaign, "offerings": offerings})
+        return self._add(
+            Header(SCHEMA, "published", self._now(), "o-1", "http", version=version), None, document
+        )
+
+    def opened(self, offering: str = "soap") -> Event:
+        """An event of the campaign itself."""
+        return self._add(Header(SCHEMA, "opened", self._now(), "system", "engine", offering=offering), None)
+
+    def enrolled(
+        self,
+        member: str,
+        offering: str = "soap",
+        pool: str = "open",
+        seat: int = 0,
+        status: Status = "confirmed",
+        actor: str | None = None,
+    ) -> Event:
+        """A sign-up; the enrollment is called e-<seq>. Without a seat it waits."""
+        seq, at = self.seq + 1, self._now()
+        if not seat:
+            pool, status = "", "waitlisted"
+        queues = [] if seat else ["*", "own"]
+        record = Record(offering, member, pool, status, seat, seq, 1, 0, at, queues)
+        header = Header(SCHEMA, "enrolled", at, actor or member, "http", f"e-{seq}", f"key-{seq}")
+        return self._add(header, record)
+
+    def changed(
+        self,
+        kind: EventType,
+        enrollment: str,
+        status: Status,
+        pool: str = "",
+        seat: int = 0,
+        actor: str = "system",
+        version: int = 0,
+    ) -> Event:
+        """A change of an enrollment. One that keeps or gets a seat names it."""
+        old = self.records[enrollment]
+        record = msgspec.structs.replace(
+            old,
+            status=status,
+            pool=pool or old.pool,
+            seat=seat,
+            version=version or old.version + 1,
+            queues=[],
+        )
+        return self._add(Header(SCHEMA, kind, self._now(), actor, "http", enrollment), record)
+
+    def cancelled(self, enrollment: str, actor: str | None = None) -> Event:
+        """Its member, or somebody else, leaves."""
+        return self.changed(
+            "cancelled", enrollment, "cancelled", actor=actor or self.records[enrollment].member
+        )
+
+    def dead(self, fields: Mapping[bytes, bytes], reason: str) -> DeadLetter:
+        """An entry that cannot be applied."""
+        letter = DeadLetter(self.campaign, self.epoch, self.seq + 1, fields, reason)
+        self.entries.append(letter)
+        return letter
+
+    def seats(self) -> dict[tuple[str, str], int]:
+        """How many seats are taken per pool."""
+        taken: dict[tuple[str, str], int] = {}
+        for record in self.records.values():
+            if record.status in SEATED:
+                taken[record.offering, record.pool] = taken.get((record.offering, record.pool), 0) + 1
+        return taken
+
+    def _now(self) -> int:
+        return BEGINS + self.seq + 1
+
+    def _add(self, header: Header, record: Record | None, document: bytes | None = None) -> Event:
+        fields = {b"h": _pack(header)}
+        if record is not None:
+            fields[b"r"] = _pack(record)
+            known = self.records.get(header.enrollment)
+            if known is None or record.version >= known.version:
+                self.records[header.enrollment] = record
+        if document is not None:
+            fields[b"d"] = document
+        event = Event(self.campaign, self.epoch, self.seq + 1, header, record, fields)
+        self.entries.append(event)
+        return event
+
+
+def rush(length: int, seed: int = 1) -> Log:
+    """Sign-ups, cancellations, and promotions into the seats that these free; the same for the same arguments."""
+    chance = random.Random(seed)
+    log = Log()
+    log.published()
+    free = {place: list(range(1, capacity + 1)) for place, capacity in POOLS.items()}
+    while log.seq < length:
+        living = [name for name, record in log.records.items() if record.status in LIVE]
+        if living and chance.random() < 0.45:
+            name = chance.choice(living)
+            left = log.records[name]
+            log.cancelled(name)
+            if left.seat:
+                _give_on(log, left, free)
+        else:
+            offering, pool = place = chance.choice(list(POOLS))
+            seat = free[place].pop(0) if free[place] else 0
+            log.enrolled(f"m-{chance.randrange(500)}", offering, pool, seat)
+    return log
+
+
+def _give_on(log: Log, left: Record, free: Mapping[tuple[str, str], list[int]]) -> None:
+    waiting = (
+        name
+        for name, record in log.records.items()
+        if record.offering == left.offering and record.status == "waitlisted"
+    )
+    first = next(waiting, None)
+    if first is None:
+        free[left.offering, left.pool].append(left.seat)
+    else:
+        log.changed("promoted", first, "confirmed", left.pool, left.seat)

@@ -1,0 +1,80 @@
+"""From a batch of events to rows."""
+
+import pytest
+
+from engine.ledger.batch import reduce, unpack
+from engine.ledger.protocol import Refused
+from tests.ledger.logs import BEGINS, CAMPAIGN, Log
+
+
+def test_a_sign_up() -> None:
+    log = Log()
+    event = log.enrolled("m-1", seat=7)
+    changes = reduce(CAMPAIGN, 1, 0, log.entries)
+    row = (CAMPAIGN, 1, "e-1", "soap", "m-1", "open", "confirmed", 7, 1, 0, BEGINS + 1, "")
+    assert changes.last_seq == 1
+    assert changes.put == [row]
+    assert changes.freed() == []
+    assert changes.taken() == [(CAMPAIGN, "soap", "open", 7, 1, 1)]
+    assert [(*columns, unpack(fields)) for *columns, fields in changes.events] == [
+        (CAMPAIGN, 1, 1, event.fields)
+    ]
+    assert (changes.pools, changes.definitions, changes.trail, changes.dead_letters) == (None, [], [], [])
+
+
+def test_the_newest_version_of_each_enrollment_is_put() -> None:
+    log = Log()
+    log.enrolled("m-1", seat=1)
+    log.enrolled("m-2")
+    log.cancelled("e-1")
+    log.changed("promoted", "e-2", "offered", "open", 1)
+    log.changed("confirmed", "e-2", "confirmed", "open", 1)
+    changes = reduce(CAMPAIGN, 1, 0, log.entries)
+    assert [(row[2], row[6], row[8]) for row in changes.put] == [
+        ("e-1", "cancelled", 2),
+        ("e-2", "confirmed", 3),
+    ]
+    assert changes.freed() == [(CAMPAIGN, 1, 2), (CAMPAIGN, 2, 3)]
+    assert changes.taken() == [(CAMPAIGN, "soap", "open", 1, 2, 3)]
+    assert len(changes.events) == 5
+
+
+@pytest.mark.parametrize("status", ["confirmed", "held", "offered"])
+def test_statuses_that_hold_a_seat(status: str) -> None:
+    log = Log()
+    log.enrolled("m-1", seat=1, status=status)
+    assert len(reduce(CAMPAIGN, 1, 0, log.entries).taken()) == 1
+
+
+def test_who_waits_holds_no_seat_and_keeps_the_queues() -> None:
+    log = Log()
+    log.enrolled("m-1")
+    changes = reduce(CAMPAIGN, 1, 0, log.entries)
+    assert changes.taken() == []
+    assert changes.put[0][-1] == "* own"
+
+
+def test_pools_of_the_newest_document() -> None:
+    log = Log()
+    log.published({("soap", "open"): 5, ("soap", "own"): 1})
+    log.published({("soap", "open"): 6}, version=2)
+    changes = reduce(CAMPAIGN, 1, 0, log.entries)
+    assert changes.pools == [(CAMPAIGN, "soap", "open", 6)]
+    assert [row[1] for row in changes.definitions] == [1, 2]
+    assert [row[-1] for row in changes.trail] == ["version 1", "version 2"]
+
+
+def test_an_enrollment_goes_by_the_seq_of_its_sign_up() -> None:
+    log = Log()
+    log.enrolled("m-1")
+    log.changed("enrolled", "e-1", "confirmed", "open", 1)
+    with pytest.raises(Refused, match="enrolled at 2 of an enrollment that signed up at 1"):
+        reduce(CAMPAIGN, 1, 0, log.entries)
+    with pytest.raises(Refused, match="cancelled at 1 of an enrollment that signed up at 3"):
+        log = Log()
+        for _ in range(3):
+            log.enrolled("m-1")
+        early = Log()
+        early.records = log.records
+        early.cancelled("e-3")
+        reduce(CAMPAIGN, 1, 0, early.entries)

@@ -1,0 +1,115 @@
+"""Group commit: what goes out together, its bounds, and what a caller's end does not change."""
+
+import asyncio
+
+import pytest
+
+from engine.live.group_commit import GroupCommit, Limits, Overloaded
+
+
+class Sender:
+    """Takes batches and answers each when told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.answers: list[asyncio.Future[None]] = []
+        self.sent = asyncio.Condition()
+
+    async def send(self, batch: list[int]) -> list[int]:
+        answer = asyncio.get_running_loop().create_future()
+        async with self.sent:
+            self.batches.append(batch)
+            self.answers.append(answer)
+            self.sent.notify_all()
+        await answer
+        return [10 * request for request in batch]
+
+    async def until_sent(self, batches: int) -> None:
+        async with self.sent:
+            await self.sent.wait_for(lambda: len(self.batches) >= batches)
+
+
+async def test_what_arrives_in_one_turn_goes_out_together() -> None:
+    sender = Sender()
+    queue = GroupCommit(sender.send, Limits())
+    answers = [queue.submit(request) for request in range(5)]
+    await sender.until_sent(1)
+    sender.answers[0].set_result(None)
+    assert await asyncio.gather(*answers) == [0, 10, 20, 30, 40]
+    assert sender.batches == [[0, 1, 2, 3, 4]]
+
+
+async def test_what_arrives_meanwhile_is_the_next_batch() -> None:
+    sender = Sender()
+    queue = GroupCommit(sender.send, Limits(batches_in_flight_max=1))
+    first = queue.submit(1)
+    await sender.until_sent(1)
+    later = [queue.submit(request) for request in (2, 3)]
+    assert queue.waiting == 2
+    sender.answers[0].set_result(None)
+    assert await first == 10
+    await sender.until_sent(2)
+    sender.answers[1].set_result(None)
+    assert await asyncio.gather(*later) == [20, 30]
+    assert sender.batches == [[1], [2, 3]]
+
+
+async def test_batches_are_bounded() -> None:
+    sender = Sender()
+    queue = GroupCommit(sender.send, Limits(batch_entries_max=2, batches_in_flight_max=2))
+    answers = [queue.submit(request) for request in range(7)]
+    await sender.until_sent(2)
+    assert (sender.batches, queue.waiting) == ([[0, 1], [2, 3]], 3)
+    for number in range(4):
+        await sender.until_sent(number + 1)
+        sender.answers[number].set_result(None)
+    assert len(await asyncio.gather(*answers)) == 7
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    sender = Sender()
+    queue = GroupCommit(sender.send, Limits(waiting_entries_max=2))
+    answers = [queue.submit(request) for request in (1, 2)]
+    with pytest.raises(Overloaded):
+        queue.submit(3)
+    await sender.until_sent(1)
+    sender.answers[0].set_result(None)
+    assert await asyncio.gather(*answers) == [10, 20]
+
+
+async def test_a_caller_that_goes_away_cancels_nothing() -> None:
+    sender = Sender()
+    queue = GroupCommit(sender.send, Limits())
+    gone, stays = queue.submit(1), queue.submit(2)
+    await sender.until_sent(1)
+    gone.cancel()
+    sender.answers[0].set_result(None)
+    assert await stays == 20
+    assert sender.batches == [[1, 2]]
+
+
+async def test_a_failure_reaches_every_caller_of_its_batch_and_no_other() -> None:
+    sender = Sender()
+    queue = GroupCommit(sender.send, Limits(batches_in_flight_max=1))
+    first = queue.submit(1)
+    await sender.until_sent(1)
+    second = queue.submit(2)
+    sender.answers[0].set_exception(RuntimeError("broken"))
+    with pytest.raises(RuntimeError, match="broken"):
+        await first
+    await sender.until_sent(2)
+    sender.answers[1].set_result(None)
+    assert await second == 20
+
+
+async def test_drain_waits_for_everything() -> None:
+    sender = Sender()
+    queue = GroupCommit(sender.send, Limits(batch_entries_max=1, batches_in_flight_max=1))
+    answers = [queue.submit(request) for request in (1, 2)]
+    draining = asyncio.create_task(queue.drain())
+    for number in range(2):
+        await sender.until_sent(number + 1)
+        assert not draining.done()
+        sender.answers[number].set_result(None)
+    await draining
+    assert all(answer.done() for answer in answers)
