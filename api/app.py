@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from api import docs_viewer, language, problems, routes
+from api import call, docs_viewer, language, problems, routes
 from api.call import Api
 from api.endpoint import endpoint
 
@@ -26,7 +26,7 @@ def make_app(api: Api) -> web.Application:
 
 async def _no_route(request: web.Request) -> web.Response:
     """404, or 405 with Allow where the address has other methods."""
-    chosen = language.choose(request.headers.get("Accept-Language"))
+    chosen = language.choose(call.header(request, "Accept-Language"))
     allowed: set[str] = set()
     for resource in request.app.router.resources():
         if resource.canonical == "/{path}":

@@ -22,7 +22,7 @@ async def read(call: Call, bytes_max: int) -> bytes | web.Response:
     request = call.request
     if not request.body_exists:
         return b""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if (call.header("Content-Encoding") or "identity").lower() != "identity":
         return problems.response("unsupported_media_type", call.language)
     if (request.content_length or 0) > bytes_max:
         return problems.response("too_large", call.language)
@@ -33,7 +33,8 @@ async def read(call: Call, bytes_max: int) -> bytes | web.Response:
                 body += chunk
                 if len(body) > bytes_max:
                     return problems.response("too_large", call.language)
-    except TimeoutError:
+    except (TimeoutError, ConnectionError):
+        # Nobody may be left to read this.
         return problems.response("timeout", call.language)
     if body and request.content_type != "application/json":
         return problems.response("unsupported_media_type", call.language)

@@ -1,6 +1,6 @@
 """A call: one request, with who asks and in which language; and the parts that every call may use."""
 
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from msgspec import Struct
@@ -33,6 +33,12 @@ class Call(Struct, frozen=True):
         """A path parameter."""
         return self.request.match_info[name]
 
-    def header(self, name: str) -> Any:
+    def header(self, name: str) -> str | None:
         """A request header, or None."""
-        return self.request.headers.get(name)
+        return header(self.request, name)
+
+
+def header(request: web.Request, name: str) -> str | None:
+    """A header; several lines of it are one list (RFC 9110, 5.3), which is no key and no token."""
+    lines = request.headers.getall(name, None)
+    return None if lines is None else ", ".join(lines)

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from api import language, problems
+from api import call, language, problems
 from api.auth import Refused
 from api.call import ANYONE, Api, Call
 from api.routes import Route
@@ -37,11 +37,11 @@ def endpoint(route: Route, api: Api) -> Callable[[web.Request], Awaitable[web.St
     roles, handler = route.roles, route.handler
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        chosen = language.choose(request.headers.get("Accept-Language"))
+        chosen = language.choose(call.header(request, "Accept-Language"))
         try:
             person = ANYONE
             if roles:
-                verified = await api.authenticator.authenticate(request.headers.get("Authorization"))
+                verified = await api.authenticator.authenticate(call.header(request, "Authorization"))
                 if isinstance(verified, Refused):
                     return _unauthenticated(verified, chosen)
                 person = verified.person
@@ -76,7 +76,10 @@ def _failed(error: Exception, chosen: Language) -> web.Response:
         logger.warning("outcome unknown: %s", error)
         return problems.response("unknown", chosen)
     request_id = secrets.token_hex(8)
-    # Neither the message of the error nor the request is logged: they may hold what is personal.
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("request %s failed: %s\n%s", request_id, type(error).__name__, frames)
+    logger.error("request %s failed: %s", request_id, fit_to_log(error))
     return problems.response("internal", chosen, request_id, request_id=request_id)
+
+
+def fit_to_log(error: BaseException) -> str:
+    """The kind of an error and where it was raised; its message may quote what is personal or secret."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"

@@ -60,6 +60,10 @@ _PARAMETERS: Final[dict[str, tuple[str, Json]]] = {
 }
 
 
+_LINKS: Final = ("see_enrollment", "cancel_enrollment", "confirm_enrollment", "decline_enrollment")
+"""What can be done with the enrollment that a sign-up answers with, by operationId."""
+
+
 def build(routes: Sequence[Route]) -> Json:
     """The document. Raises KeyError, with what is missing, for a route, parameter or status without words."""
     responses = _Responses()
@@ -82,6 +86,7 @@ def build(routes: Sequence[Route]) -> Json:
             "parameters": {name: _parameter(name) for name in _PARAMETERS},
             "examples": {code: _problem_example(code) for code in REFUSALS},
             "responses": responses.components,
+            "links": {name: _link(name) for name in _LINKS},
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -182,12 +187,19 @@ def _success(route: Route, name: str, status: int, said: Said) -> Json:
     if headers:
         response["headers"] = _headers(headers)
     kind = route.answers[status]
+    if route.idempotent_by_key:
+        response["links"] = {link: _reference("links", link) for link in _LINKS}
     if isinstance(kind, str):
         response["content"] = {kind: {"schema": {"type": "object" if kind == _JSON else "string"}}}
     elif isinstance(kind, type):
         by_type = examples.ANSWERS.get(kind.__name__, {})
         response["content"] = _content(kind, examples.ANSWERS_OF.get((name, status), by_type))
     return response
+
+
+def _link(operation: str) -> Json:
+    parameters = {name: f"$response.body#/{name}" for name in ("campaign", "enrollment")}
+    return {"operationId": operation, "parameters": parameters}
 
 
 def _content(kind: type, shown: dict[str, Json]) -> Json:

@@ -14,12 +14,15 @@ from api import tokens
 from api.app import make_app
 from api.auth import Authenticator
 from api.call import Api
+from api.endpoint import fit_to_log
 from api.jwks import Jwks
 from engine.live.catalog import REFRESH_S
 from engine.live.server import NothingRan
 from engine.runtime import Runtime
 
 logger = logging.getLogger(__name__)
+
+http_logger = logging.getLogger(f"{__name__}.http")
 
 KEEPALIVE_S: Final = 75.0
 SHUTDOWN_S: Final = 30.0
@@ -61,6 +64,7 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     runner = web.AppRunner(
         make_app(api),
         access_log=None,
+        logger=http_logger,
         auto_decompress=False,
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=SHUTDOWN_S,
@@ -79,6 +83,17 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
         await runner.cleanup()
         if jwks:
             await jwks.stop()
+
+
+def _without_the_request(record: logging.LogRecord) -> bool:
+    """aiohttp quotes what it could not parse, perhaps a token, and names the address: what is left is the fault."""
+    if record.exc_info and record.exc_info[1]:
+        record.msg, record.args = f"a request failed: {fit_to_log(record.exc_info[1])}", ()
+        record.exc_info = None
+    return True
+
+
+http_logger.addFilter(_without_the_request)
 
 
 async def _refresh_forever(runtime: Runtime) -> None:

@@ -71,8 +71,8 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
                 settings, parsed.sub, parsed.unit, parsed.industry, parsed.tag, parsed.role, parsed.ttl
             )
         case "migrate":
-            for name in asyncio.run(serve.migrate(settings)):
-                print(f"applied {name}")
+            applied = asyncio.run(serve.migrate(settings))
+            print("\n".join(f"applied {name}" for name in applied) or "up to date")
             return 0
     raise AssertionError(parsed.command)
 

@@ -7,14 +7,14 @@ from msgspec import Struct
 
 from engine import metrics
 from engine.clock import Clock, SystemClock
-from engine.config import Settings
+from engine.config import Settings, redact
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
 from engine.live.counts import CountsReader
 from engine.live.decisions import Decision, Decisions
 from engine.live.group_commit import Limits
-from engine.live.server import Server
+from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.publishing import Publisher
 from engine.workers.promoter import Promoter
@@ -64,6 +64,12 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{(settings.data / EMBEDDED_LEDGER).resolve()}"
 
 
+def _where(settings: Settings, reason: str) -> str:
+    if settings.redis_url is None:
+        return f"no Redis answers for data directory {settings.data}: is `seatrush serve` running on it? ({reason})"
+    return f"Redis at {redact(settings.redis_url)}: {reason}"
+
+
 def _observe(verb: str, campaign: str, answers: list[Decision]) -> None:
     metrics.BATCH_ENTRIES.labels(verb).observe(len(answers))
     outcomes: dict[str, int] = {}
@@ -90,7 +96,10 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             redis_url(settings), fsync=settings.durability == "fsync", timeout_s=settings.decision_timeout_s
         )
         stack.push_async_callback(server.close)
-        await server.ping()
+        try:
+            await server.ping()
+        except NothingRan as error:
+            raise NothingRan(_where(settings, str(error))) from error
         catalog = Catalog(server)
         limits = Limits(
             settings.batch_entries_max, settings.batches_in_flight_max, settings.waiting_entries_max

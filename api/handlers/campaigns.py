@@ -8,12 +8,16 @@ from aiohttp import web
 from api import answers, bodies, paging, problems, views
 from api.call import CHANNEL, Call
 from engine.domain import document
+from engine.domain.campaign import Campaign
 from engine.domain.definition import Definition
 from engine.domain.faults import Fault
 from engine.domain.person import within
 from engine.live.counts import Counts
+from engine.publishing import Published
 
 CAMPAIGNS_PATH: Final = "/v1/campaigns/{}"
+PUBLISH_TRIES_MAX: Final = 5
+"""How often a document is tried again because another was published meanwhile."""
 
 
 async def publish(call: Call) -> web.Response:
@@ -31,13 +35,7 @@ async def publish(call: Call) -> web.Response:
     name = call.parameter("campaign")
     if campaign.campaign != name:
         return problems.invalid([Fault("/campaign", "other_campaign")], call.language)
-    in_force = await call.api.runtime.catalog.find(name)
-    if in_force is not None and not within(in_force.unit, call.person.unit):
-        return problems.response("forbidden", call.language)
-    expected = _expected_version(call, in_force)
-    if expected == -1:
-        return problems.response("precondition_failed", call.language)
-    published = await call.api.runtime.publisher.publish(campaign, call.person.sub, CHANNEL, expected)
+    published = await _put_in_force(call, campaign)
     if isinstance(published, list):
         return problems.invalid(published, call.language)
     if isinstance(published, str):
@@ -49,21 +47,36 @@ async def publish(call: Call) -> web.Response:
     return answers.json(seen, status=201 if published.created else 200, headers=headers)
 
 
-def _expected_version(call: Call, in_force: Definition | None) -> int | None:
-    """The version that If-Match or If-None-Match asks for: None for any, 0 for none yet, -1 for what cannot be.
+async def _put_in_force(call: Call, campaign: Campaign) -> Published | list[Fault] | str:
+    """Publish over the version that was looked at: its unit and the conditions are those that hold for it."""
+    catalog, publisher, name = call.api.runtime.catalog, call.api.runtime.publisher, campaign.campaign
+    # What this process knows may be a moment old.
+    in_force = await catalog.find(name) and await catalog.load(name)
+    for _ in range(PUBLISH_TRIES_MAX):
+        if in_force is not None and not within(in_force.unit, call.person.unit):
+            return "forbidden"
+        version = in_force.version if in_force else 0
+        if not _holds(call, version):
+            break
+        published = await publisher.publish(campaign, call.person.sub, CHANNEL, version)
+        if published != "precondition_failed":
+            return published
+        in_force = await catalog.load(name)
+    return "precondition_failed"
 
-    An entity tag is a version, or a version and a seq as GET answers it: the part before the dot counts.
-    """
+
+def _holds(call: Call, version: int) -> bool:
+    """Whether If-Match and If-None-Match (RFC 9110, 13.1) hold for the version in force, 0 for none."""
     wanted, unwanted = call.header("If-Match"), call.header("If-None-Match")
-    version = in_force.version if in_force else 0
-    if wanted is not None:
-        if wanted.strip() == "*":
-            return version or -1
-        versions = {tag.strip().strip('"').partition(".")[0] for tag in wanted.split(",")}
-        return version if version and str(version) in versions else -1
-    if unwanted is not None and unwanted.strip() == "*":
-        return 0
-    return None
+    if wanted is not None and not _names(wanted, version):
+        return False
+    return unwanted is None or not _names(unwanted.replace("W/", ""), version)
+
+
+def _names(tags: str, version: int) -> bool:
+    """An entity tag is a version, or a version and a seq as GET answers it: the part before the dot counts."""
+    named = {tag.strip().strip('"').partition(".")[0] for tag in tags.split(",")}
+    return version > 0 and not named.isdisjoint({"*", str(version)})
 
 
 async def find(call: Call) -> web.Response:

@@ -10,7 +10,6 @@ from api import answers, bodies, paging, problems, views
 from api.call import CHANNEL, Call
 from engine.domain import campaign as documents
 from engine.domain import shapes
-from engine.domain.definition import Definition
 from engine.domain.faults import Fault
 from engine.domain.person import within
 from engine.ledger.protocol import Row
@@ -27,6 +26,9 @@ class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
     """Only this pool will do."""
 
 
+ANY_POOL: Final = SignUp()
+
+
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """An empty object."""
 
@@ -34,22 +36,18 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 async def sign_up(call: Call) -> web.Response:
     """POST …/offerings/{offering}/enrollments."""
     key = call.header("Idempotency-Key")
-    if key is None:
-        key = ""
-    elif not is_key(key):
-        return problems.invalid([Fault("Idempotency-Key", "not_a_key")], call.language)
+    faults = [] if key is None or is_key(key) else [Fault("Idempotency-Key", "not_a_key")]
     raw = await bodies.read_json(call, bodies.SMALL_BYTES_MAX)
     if isinstance(raw, web.Response):
         return raw
-    wanted = ""
-    if raw != {}:
-        asked = _sign_up_body(raw)
-        if isinstance(asked, list):
-            return problems.invalid(asked, call.language)
-        wanted = asked.pool or ""
+    asked = ANY_POOL if raw == {} else _sign_up_body(raw)
+    if isinstance(asked, list):
+        faults += asked
+    if faults or isinstance(asked, list):
+        return problems.invalid(faults, call.language)
     campaign = call.parameter("campaign")
     made = await call.api.runtime.decisions.sign_up(
-        campaign, call.parameter("offering"), call.person, key, wanted, CHANNEL
+        campaign, call.parameter("offering"), call.person, key or "", asked.pool or "", CHANNEL
     )
     return answers.decision(call, campaign, made)
 
@@ -62,9 +60,6 @@ def is_key(key: str) -> bool:
 async def find(call: Call) -> web.Response:
     """GET …/enrollments/{enrollment}."""
     campaign = call.parameter("campaign")
-    known = await _definition(call, campaign)
-    if isinstance(known, web.Response):
-        return known
     made = await call.api.runtime.decisions.find(campaign, call.parameter("enrollment"))
     if made.record is not None and not (
         made.record.member == call.person.sub or await _acts_for(call, campaign)
@@ -92,9 +87,6 @@ async def decline(call: Call) -> web.Response:
 async def mine(call: Call) -> web.Response:
     """GET /campaigns/{campaign}/me."""
     campaign = call.parameter("campaign")
-    known = await _definition(call, campaign)
-    if isinstance(known, web.Response):
-        return known
     found = await call.api.runtime.decisions.mine(campaign, call.person.sub)
     if isinstance(found, Decision):
         return answers.refusal(call, found)
@@ -121,9 +113,10 @@ async def roster(call: Call) -> web.Response:
     if isinstance(page, list):
         return problems.invalid(page, call.language)
     campaign, offering = call.parameter("campaign"), call.parameter("offering")
-    definition = await _definition(call, campaign)
-    if isinstance(definition, web.Response):
-        return definition
+    catalog = call.api.runtime.catalog
+    definition = await catalog.find(campaign)
+    if definition is None:
+        return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
     if not within(definition.unit, call.person.unit):
         return problems.response("forbidden", call.language)
     if offering not in definition.offerings:
@@ -142,15 +135,6 @@ def _sign_up_body(raw: object) -> SignUp | list[Fault]:
     ]
 
 
-async def _definition(call: Call, campaign: str) -> Definition | web.Response:
-    """The definition in force, or the refusal: a campaign that nobody has published is not_found."""
-    catalog = call.api.runtime.catalog
-    definition = await catalog.find(campaign)
-    if definition is None:
-        return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
-    return definition
-
-
 async def _acts_for(call: Call, campaign: str) -> bool:
     """Whether the caller is an officer of the campaign's unit, or of one above it."""
     if "officer" not in call.person.roles:
@@ -166,9 +150,6 @@ async def _change(
     if isinstance(nothing, web.Response):
         return nothing
     campaign, actor = call.parameter("campaign"), call.person.sub
-    known = await _definition(call, campaign)
-    if isinstance(known, web.Response):
-        return known
     change = Change(call.parameter("enrollment"), "" if for_others else actor, actor, CHANNEL)
     return answers.decision(call, campaign, await verb(campaign, change))
 

@@ -38,11 +38,11 @@ def pending_sqlite(connection: sqlite3.Connection) -> list[statements.Migration]
 
 def apply_sqlite(connection: sqlite3.Connection) -> list[str]:
     """Apply what is pending, inside a transaction that has the write lock; the names applied."""
-    pending = pending_sqlite(connection)
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations"
         " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)"
     )
+    pending = pending_sqlite(connection)
     for migration in pending:
         for statement in _split(migration.script):
             connection.execute(statement)
@@ -70,11 +70,13 @@ async def pending_postgres(connection: "PoolConnectionProxy") -> list[statements
 async def apply_postgres(connection: "PoolConnectionProxy") -> list[str]:
     """Apply what is pending, inside a transaction; the names applied."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-    pending = await pending_postgres(connection)
+    # First of all, as it makes the server look at its catalogue again: `to_regclass` alone may answer from a cache
+    # filled before the lock was granted.
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations"
         " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
+    pending = await pending_postgres(connection)
     for migration in pending:
         await connection.execute(migration.script)
         await connection.execute(

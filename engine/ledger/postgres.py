@@ -25,11 +25,12 @@ CONNECTIONS_MAX: Final = 8
 SESSION: Final = {
     # A recorder that was cut off in the middle of a transaction must not hold the cursor's row for ever.
     "idle_in_transaction_session_timeout": "60s",
-    # Every statement walks along an index. The planner cannot know it: the staging table has no statistics, and a
-    # plan made while the tables were small would be kept when they are large.
+    # Every statement walks along indexes. The planner cannot know: a rush outgrows its statistics within seconds, the
+    # staging table has none, and a plan made while the tables were small would be kept when they are large.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
-    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "plan_cache_mode": "force_custom_plan",
     "jit": "off",
     "client_min_messages": "warning",
 }

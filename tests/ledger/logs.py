@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from engine.domain.enrollment import LIVE, SEATED, Record, Status
+from engine.domain.enrollment import SEATED, Record, Status
 from engine.domain.events import SCHEMA, Event, EventType, Header
 from engine.ledger.protocol import DeadLetter
 
@@ -137,29 +137,27 @@ def rush(length: int, seed: int = 1) -> Log:
     log = Log()
     log.published()
     free = {place: list(range(1, capacity + 1)) for place, capacity in POOLS.items()}
+    living: list[str] = []
     while log.seq < length:
-        living = [name for name, record in log.records.items() if record.status in LIVE]
         if living and chance.random() < 0.45:
-            name = chance.choice(living)
+            name = living.pop(chance.randrange(len(living)))
             left = log.records[name]
             log.cancelled(name)
             if left.seat:
-                _give_on(log, left, free)
+                _give_on(log, left, living, free)
         else:
             offering, pool = place = chance.choice(list(POOLS))
             seat = free[place].pop(0) if free[place] else 0
             log.enrolled(f"m-{chance.randrange(500)}", offering, pool, seat)
+            living.append(f"e-{log.seq}")
     return log
 
 
-def _give_on(log: Log, left: Record, free: Mapping[tuple[str, str], list[int]]) -> None:
-    waiting = (
-        name
-        for name, record in log.records.items()
-        if record.offering == left.offering and record.status == "waitlisted"
-    )
-    first = next(waiting, None)
-    if first is None:
-        free[left.offering, left.pool].append(left.seat)
-    else:
-        log.changed("promoted", first, "confirmed", left.pool, left.seat)
+def _give_on(log: Log, left: Record, living: list[str], free: Mapping[tuple[str, str], list[int]]) -> None:
+    """`living` stays in order of sign-up, so that the first who waits is the first in it."""
+    for name in living:
+        record = log.records[name]
+        if record.offering == left.offering and record.status == "waitlisted":
+            log.changed("promoted", name, "confirmed", left.pool, left.seat)
+            return
+    free[left.offering, left.pool].append(left.seat)

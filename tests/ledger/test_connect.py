@@ -33,7 +33,7 @@ def test_postgresql(url: str) -> None:
         "sqlite://",
         "sqlite:///",
         "sqlite:///folder/",
-        "sqlite:///ledger.db?s3cret",
+        "sqlite:///ledger.db?key=s3cret",
         "sqlite:///led%00ger.db",
         "postgresql://",
         "postgresql://user:s3cret@host",
@@ -45,7 +45,7 @@ def test_postgresql(url: str) -> None:
     ],
 )
 def test_a_wrong_url_is_refused_without_its_secrets(url: str) -> None:
-    with pytest.raises(ValueError, match=r"sqlite:///|postgresql://") as refusal:
+    with pytest.raises(ValueError, match="URL") as refusal:
         connect(url)
     assert "s3" not in str(refusal.value)
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None

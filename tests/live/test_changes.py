@@ -101,7 +101,9 @@ async def test_cancel_too_late(stand: Stand) -> None:
 async def test_hold_is_confirmed(stand: Stand) -> None:
     await stand.publish(campaign(offering(**HELD)))
     given = await stand.sign_up("m1")
-    assert given.outcome == "held" and given.record is not None and given.record.expires_at > 0
+    assert given.outcome == "held"
+    assert given.record is not None
+    assert given.record.expires_at > 0
     taken = await stand.confirm(given.enrollment, "m1")
     assert taken.record is not None
     assert (taken.record.status, taken.record.seat, taken.record.expires_at) == ("confirmed", 1, 0)
@@ -130,10 +132,12 @@ async def test_offer_goes_down_the_queue(stand: Stand) -> None:
         "cancelled", "offered", "waitlisted", "waitlisted",
     ]  # fmt: skip
     declined = await stand.decline(given[1].enrollment, "m1")
-    assert declined.record is not None and declined.record.status == "cancelled"
+    assert declined.record is not None
+    assert declined.record.status == "cancelled"
     assert await status(stand, given[2].enrollment) == "offered"
     taken = await stand.confirm(given[2].enrollment, "m2")
-    assert taken.record is not None and (taken.record.status, taken.record.seat) == ("confirmed", 1)
+    assert taken.record is not None
+    assert (taken.record.status, taken.record.seat) == ("confirmed", 1)
     assert [kind for kind, _ in await stand.told()][4:] == [
         "cancelled", "promoted", "declined", "promoted", "confirmed",
     ]  # fmt: skip

@@ -81,7 +81,8 @@ async def test_offering_or_pool_with_live_enrollments_stays(stand: Stand) -> Non
     await stand.publish(campaign(offering("a")))
     assert (await stand.sign_up("m1", "b")).outcome == "not_found"
     found = await stand.decisions.find(CAMPAIGN, given.enrollment)
-    assert found.record is not None and found.record.status == "cancelled"
+    assert found.record is not None
+    assert found.record.status == "cancelled"
 
 
 async def test_offering_whose_last_ones_wait_stays(stand: Stand) -> None:
@@ -110,7 +111,8 @@ async def test_document_is_an_event(stand: Stand) -> None:
         1,
         "organizer",
     )
-    assert first.document is not None and "😀𠀀" in first.document.decode()
+    assert first.document is not None
+    assert "😀𠀀" in first.document.decode()
 
 
 async def test_crash_before_the_gate_opens_is_mended_by_publishing_again(stand: Stand) -> None:

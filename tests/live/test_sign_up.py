@@ -20,7 +20,8 @@ async def test_gives_the_lowest_free_number_of_the_first_pool_that_has_one(stand
     ]
     await stand.cancel(given[1].enrollment)
     again = await stand.sign_up("m9")
-    assert again.record is not None and (again.record.pool, again.record.seat) == ("open", 1)
+    assert again.record is not None
+    assert (again.record.pool, again.record.seat) == ("open", 1)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,8 @@ async def test_wanted_pool_is_the_only_one_that_will_do(stand: Stand) -> None:
     pools = [{"pool": "a", "capacity": 1}, {"pool": "b", "capacity": 1}]
     await stand.publish(campaign(offering(pools=pools)))
     first, second = [await stand.sign_up(member, wanted="b") for member in ("m1", "m2")]
-    assert first.record is not None and first.record.pool == "b"
+    assert first.record is not None
+    assert first.record.pool == "b"
     assert second.outcome == "sold_out"
     assert (await stand.sign_up("m2", wanted="c")).outcome == "not_found"
 
@@ -176,7 +178,8 @@ async def test_replay_gives_the_first_answer_whatever_came_later(stand: Stand) -
     await stand.publish(campaign(offering(opens=at(hours=-3), closes=at(hours=-2), waitlist={"size_max": 5})))
     again = [await stand.sign_up(f"m{number}", key="k") for number in range(4)]
     for before, after in zip(first, again, strict=True):
-        assert before.record is not None and after.record is not None
+        assert before.record is not None
+        assert after.record is not None
         seen = [field for field in before.record.__struct_fields__ if field != "queues"]
         assert [getattr(before.record, f) for f in seen] == [getattr(after.record, f) for f in seen]
         assert (before.outcome, before.position, before.enrollment) == (
@@ -217,7 +220,8 @@ async def test_already_in_shows_the_current_state_until_cancelled(stand: Stand) 
         assert (again.outcome, again.record) == ("already_in", first.record)
     await stand.cancel(first.enrollment)
     anew = await stand.sign_up("m1", key="k2")
-    assert anew.outcome == "confirmed" and anew.enrollment != first.enrollment
+    assert anew.outcome == "confirmed"
+    assert anew.enrollment != first.enrollment
 
 
 async def test_released_pool_is_open_to_those_eligible_for_another(stand: Stand) -> None:
@@ -228,7 +232,8 @@ async def test_released_pool_is_open_to_those_eligible_for_another(stand: Stand)
     await stand.publish(campaign(offering(pools=pools)))
     assert (await stand.sign_up("m1", unit="c")).outcome == "not_eligible"
     given = await stand.sign_up("m2", unit="b")
-    assert given.record is not None and (given.record.pool, given.record.seat) == ("own", 1)
+    assert given.record is not None
+    assert (given.record.pool, given.record.seat) == ("own", 1)
 
 
 async def test_seq_has_no_gaps_and_each_event_says_who_did_it(stand: Stand) -> None:
@@ -280,4 +285,5 @@ async def test_stale_definition_is_read_again_unseen(stand: Stand, redis_url: st
     stand.runtime.catalog._definitions[CAMPAIGN] = known
     assert (await stand.sign_up("m1")).outcome == "confirmed"
     newest = stand.runtime.catalog.get(CAMPAIGN)
-    assert newest is not None and newest.version == 2
+    assert newest is not None
+    assert newest.version == 2

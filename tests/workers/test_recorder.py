@@ -63,7 +63,8 @@ async def test_everything_arrives(stand: Stand) -> None:
     assert rows == newest
     assert await ledger.seats(CAMPAIGN) == {("soap", "open"): 15}
     definition = await ledger.definition(CAMPAIGN)
-    assert definition is not None and definition.version == 1
+    assert definition is not None
+    assert definition.version == 1
 
 
 class DiesBefore(Broken):

@@ -84,7 +84,8 @@ CREATE TABLE seats (
     PRIMARY KEY (campaign, offering, pool, seat)
 );
 
-CREATE FUNCTION seats_within_capacity() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Its plan is kept, so it must not be made for the few pools of the first campaign.
+CREATE FUNCTION seats_within_capacity() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM taken LEFT JOIN pools USING (campaign, offering, pool)

@@ -95,19 +95,19 @@ LIMIT ?4
 
 -- roster --
 -- Live enrollments of an offering, those who wait last, after (whether it waits ?3, seq ?4).
-WITH page AS (
-    SELECT *, (status = 'waitlisted') AS waits FROM enrollments
-    WHERE campaign = ?1 AND offering = ?2
-        AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
-        AND ((status = 'waitlisted'), seq) > (?3, ?4)
-    ORDER BY (status = 'waitlisted'), seq
+WITH live AS NOT MATERIALIZED (
+    SELECT *, (status = 'waitlisted') AS waits FROM enrollments INDEXED BY enrollments_by_roster
+    WHERE campaign = ?1 AND offering = ?2 AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
+),
+page AS (
+    SELECT * FROM (SELECT * FROM live WHERE waits = ?3 AND seq > ?4 ORDER BY seq LIMIT ?5)
+    UNION ALL
+    SELECT * FROM (SELECT * FROM live WHERE ?3 = 0 AND waits = 1 ORDER BY seq LIMIT ?5)
+    ORDER BY waits, seq
     LIMIT ?5
 ),
 ahead AS (
-    SELECT count(*) AS waiting FROM enrollments
-    WHERE campaign = ?1 AND offering = ?2
-        AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
-        AND (status = 'waitlisted') = 1 AND seq < (SELECT min(seq) FROM page WHERE waits)
+    SELECT count(*) AS waiting FROM live WHERE waits = 1 AND seq < (SELECT min(seq) FROM page WHERE waits)
 )
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
