@@ -26,6 +26,7 @@ WITH_TOKEN: Final = ("unauthenticated", "forbidden")
 VERSIONED: Final = "/v1/"
 """Rate limits may be configured for what is below it."""
 _JSON: Final = "application/json"
+_RANK: Final = {code: rank for rank, code in enumerate(REFUSALS)}
 _COMPONENT: Final = "#/components/{}/{}"
 _SCHEMA: Final = "#/components/schemas/{name}"
 
@@ -83,7 +84,6 @@ def build(routes: Sequence[Route]) -> Json:
         "paths": paths,
         "components": {
             "schemas": _schemas(routes),
-            "parameters": {name: _parameter(name) for name in _PARAMETERS},
             "examples": {code: _problem_example(code) for code in REFUSALS},
             "responses": responses.components,
             "links": {name: _link(name) for name in _LINKS},
@@ -106,7 +106,7 @@ def codes_of(route: Route) -> list[str]:
         codes.update(WITH_TOKEN)
     if route.path.startswith(VERSIONED):
         codes.add("rate_limited")
-    return [code for code in REFUSALS if code in codes]
+    return sorted(codes, key=_RANK.__getitem__)
 
 
 class _Responses:
@@ -140,7 +140,7 @@ def _operation(route: Route, responses: _Responses) -> Json:
         "tags": [name.partition(".")[0]],
         "summary": Said(route.summary, said.zh).line,
         "description": _description(route, said.more),
-        "parameters": [_reference("parameters", parameter) for parameter in _parameters(route)],
+        "parameters": [_parameter(parameter) for parameter in _parameters(route)],
         "responses": answers,
         # One role of these is enough.
         "security": [{"bearer": [role]} for role in sorted(route.roles)],

@@ -10,6 +10,9 @@ import redis
 import uvloop
 
 from tests import redis_servers
+from tests.fixtures.postgres import blank_postgres_url, migrated_postgres, postgres_server, postgres_url
+
+__all__ = ["blank_postgres_url", "migrated_postgres", "postgres_server", "postgres_url"]
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -28,7 +28,10 @@ def test_every_metric_is_described() -> None:
         for metric in vars(metrics).values()
         if isinstance(metric, prometheus.MetricWrapperBase)
     }
-    described = {name.removesuffix("_total") for name in re.findall(r"^\| `(seatrush_\w+)` \|", OPERATIONS, re.MULTILINE)}
+    described = {
+        name.removesuffix("_total")
+        for name in re.findall(r"^\| `(seatrush_\w+)` \|", OPERATIONS, re.MULTILINE)
+    }
     assert described == defined
 
 

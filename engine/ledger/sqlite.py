@@ -6,6 +6,7 @@ WAL with synchronous=FULL: a commit is on disk before `record` returns. Writers 
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from engine.ledger.batch import Changes, reduce
 from engine.ledger.protocol import DeadLetter, Fenced, Refused, Registration, Unavailable
 
 BUSY_TIMEOUT_S: Final = 10.0
+TURN_S: Final = 0.01
 CACHE_KIB: Final = 65_536
 CHECKPOINT_PAGES: Final = 4_000
 """A batch of a rush touches about a page per member (by their index), and a checkpoint costs two more fsyncs."""
@@ -134,7 +136,7 @@ class _Session:
         with _translated(self._path):
             connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._connection = connection
-            connection.execute("PRAGMA journal_mode = WAL")
+            _turn_to_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -152,6 +154,20 @@ class _Session:
             await self.run(sqlite3.Connection.close)
             self._connection = None
         self._thread.shutdown()
+
+
+def _turn_to_wal(connection: sqlite3.Connection) -> None:
+    """Turning a new file to WAL needs it alone, and SQLite does not wait for that: those who open it take turns."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(TURN_S)
+        else:
+            return
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The api as its clients see it: served in this process on a loopback port, on a real Redis and a real ledger."""
 
 import asyncio
+import io
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,9 +17,10 @@ from yarl import URL
 
 from api import tokens
 from api.serving import serving
+from engine.domain import document
 from engine.domain.person import Person, Role
 from engine.workers.recorder import Recorder
-from tests.stand import CAMPAIGN, Stand, open_stand
+from tests.stand import CAMPAIGN, Stand, campaign, open_stand
 
 SECRET: Final = "the secret of the tests, 32 bytes"
 HERE: Final = f"/v1/campaigns/{CAMPAIGN}"
@@ -41,6 +43,12 @@ OPS: Final = person("ops-1", "ops")
 def token(who: Person, *, ttl_s: float = 3600, secret: str = SECRET) -> str:
     """A token of the tests' deployment."""
     return tokens.sign(secret.encode(), who, time.time() + ttl_s)
+
+
+def written(*offerings: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """A valid document of the unit `xicheng`, as an organizer writes it."""
+    plain: dict[str, Any] = msgspec.json.decode(document.canonical(campaign(*offerings, **changed)))
+    return plain
 
 
 class Answer(Struct, frozen=True):
@@ -100,7 +108,11 @@ class Client:
             sent.append(("Authorization", f"Bearer {who if isinstance(who, str) else token(who)}"))
         if body is not None and not any(name.lower() == "content-type" for name, _ in sent):
             sent.append(("Content-Type", "application/json"))
-        data = body if isinstance(body, bytes | AsyncIterator | None) else msgspec.json.encode(body)
+        data: object = body
+        if isinstance(body, bytes):
+            data = io.BytesIO(body)
+        elif body is not None and not isinstance(body, AsyncIterator):
+            data = msgspec.json.encode(body)
         url = URL(f"{self.url}{path}", encoded=True)
         async with self._session.request(
             method, url, headers=sent, data=data, allow_redirects=False
@@ -163,7 +175,7 @@ class Client:
         await recorder.close()
 
 
-def written(
+def request(
     method: str, path: str, who: Person | None = None, body: bytes = b"", headers: Headers = ()
 ) -> bytes:
     """A request as bytes; without a body it has no Content-Length."""

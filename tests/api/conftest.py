@@ -1,6 +1,7 @@
 """The api for each test: on one line of Redis, or on both where a test looks at decisions."""
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import redis
 
 from engine.live import embedded
 from tests.api.client import Client, served
+
+CANARY = "canary-7f3a"
+"""What a test plants in all that is personal or secret, to see whether it gets into a log."""
 
 
 @pytest.fixture
@@ -31,3 +35,15 @@ async def client_on_both(redis_url: str, data_directory: Path) -> AsyncIterator[
     """The same on each line of Redis in turn."""
     async with served(redis_url, data_directory) as serving:
         yield serving
+
+
+@pytest.fixture
+def no_canary_in_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever the level and the logger, no record of the test may show the canary, or any token."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    formatter = logging.Formatter("%(name)s %(message)s")
+    for record in caplog.get_records("call"):
+        line = formatter.format(record)
+        assert CANARY not in line, record.name
+        assert "eyJ" not in line, record.name

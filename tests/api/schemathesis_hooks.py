@@ -11,7 +11,9 @@ UNIT = "xicheng"
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(
+    context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]
+) -> None:
     """Give a document the caller's unit and the campaign of its address, where those that it has are well formed."""
     body = case.body
     if case.method != "PUT" or not isinstance(body, dict):

@@ -51,9 +51,7 @@ class Served:
 def serve(data: Path, *arguments: str) -> Iterator[Served]:
     """`seatrush serve` on a free port."""
     command = [sys.executable, "-m", "engine", "serve", "--port", "0", "--data", str(data), *arguments]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
         yield Served(process, data)
     finally:

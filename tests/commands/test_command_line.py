@@ -19,7 +19,9 @@ def served(data_directory: Path) -> Iterator[Served]:
         assert running.stop() == 0
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["api"], ["work"], ["apply"], ["audit"], ["token"], ["migrate"]])
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["api"], ["work"], ["apply"], ["audit"], ["token"], ["migrate"]]
+)
 def test_help(command: list[str]) -> None:
     shown = run(*command, "--help")
     assert shown.returncode == 0
@@ -37,7 +39,11 @@ def test_version() -> None:
         (["serve"], {"SEATRUSH_DURABILITY": "replica"}, "SEATRUSH_DURABILITY: expected fsync or memory"),
         (["audit"], {"SEATRUSH_PROT": "1"}, "SEATRUSH_PROT: there is no such setting"),
         (["token", "--sub", "a b"], {}, "sub"),
-        (["token", "--sub", "a"], {"SEATRUSH_TOKEN_SECRET": "short"}, "SEATRUSH_TOKEN_SECRET: expected at least 32"),
+        (
+            ["token", "--sub", "a"],
+            {"SEATRUSH_TOKEN_SECRET": "short"},
+            "SEATRUSH_TOKEN_SECRET: expected at least 32",
+        ),
         (["apply", "missing.yaml", "--redis", "redis://127.0.0.1:1/0"], {}, "127.0.0.1:1"),
         (["api", "--redis", "unix:///nowhere/redis.sock", "--port", "0"], {}, "ended while starting"),
         (["serve", "--redis", "redis://:hunter2@127.0.0.1:1/0", "--port", "0"], {}, "ended while starting"),
@@ -76,13 +82,17 @@ def test_apply_says_what_would_change_and_what_did(served: Served, tmp_path: Pat
     first, *lines = run("apply", "--data", data, "--dry-run", str(changed)).stdout.splitlines()
     assert first == f"workshops: {len(lines)} changes to version 1"
     # The document's distances from now are other instants each time.
-    assert [line for line in lines if "capacity" in line] == ["  ~ /offerings/paper-cutting/pools/own/capacity"]
+    assert [line for line in lines if "capacity" in line] == [
+        "  ~ /offerings/paper-cutting/pools/own/capacity"
+    ]
     assert run("apply", "--data", data, str(changed)).stdout == "workshops: published, version 2\n"
 
 
 def test_apply_names_every_fault_of_every_file_and_publishes_none(served: Served, tmp_path: Path) -> None:
     bad, worse = tmp_path / "bad.yaml", tmp_path / "worse.json"
-    bad.write_text(Path(SAMPLE).read_text().replace("kind: workshop", "kind: workshp").replace("zh: 剪纸, ", ""))
+    bad.write_text(
+        Path(SAMPLE).read_text().replace("kind: workshop", "kind: workshp").replace("zh: 剪纸, ", "")
+    )
     worse.write_text('{"campaign": "a", "campaign": "b"}')
     refused = run("apply", "--data", str(served.data), SAMPLE, str(bad), str(worse), LC_ALL="C.UTF-8")
     assert refused.returncode == 1

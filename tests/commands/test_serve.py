@@ -102,7 +102,9 @@ def test_two_processes_answer_on_one_port(data_directory: Path) -> None:
     with serve(data_directory, "--processes", "2", "--apply", str(SAMPLE)) as served:
         apis = [command for command in processes_below(served.process.pid).values() if "child api" in command]
         assert len(apis) == 2
-        given = [ask(served, "POST", PAPER_CUTTING, token(data_directory, f"m-{number}"))[0] for number in range(4)]
+        given = [
+            ask(served, "POST", PAPER_CUTTING, token(data_directory, f"m-{number}"))[0] for number in range(4)
+        ]
         assert given == [201] * 4
         ops = token(data_directory, "o", "--role", "ops")
         status = json.loads(ask(served, "GET", "/v1/ops/status", ops)[1])

@@ -7,9 +7,6 @@ import pytest
 
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
-from tests.fixtures.postgres import blank_postgres_url, migrated_postgres, postgres_server, postgres_url
-
-__all__ = ["blank_postgres_url", "migrated_postgres", "postgres_server", "postgres_url"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -350,17 +350,17 @@ async def test_a_document_that_cannot_be_read_is_refused(ledger: Ledger) -> None
     assert await recorded_seq(ledger) == 0
 
 
-async def test_an_older_version_changes_nothing(ledger: Ledger) -> None:
+@pytest.mark.parametrize("size", [1, 2, 9])
+async def test_an_older_version_changes_nothing(ledger: Ledger, size: int) -> None:
     log = Log()
     log.published()
     log.enrolled("m-1", seat=1)
     log.enrolled("m-2")
     log.changed("promoted", "e-3", "offered", "open", 2, version=5)
-    await register(ledger)
-    await record(ledger, log)
     log.changed("promoted", "e-3", "confirmed", "open", 3, version=4)
     log.changed("cancelled", "e-3", "cancelled", version=3)
-    await record(ledger, log, after=4, size=1)
+    await register(ledger)
+    await record(ledger, log, size=size)
     await assert_holds(ledger, log)
     assert log.records["e-3"].seat == 2
     assert await ledger.seats(CAMPAIGN) == {("soap", "open"): 2}

@@ -287,3 +287,13 @@ async def test_stale_definition_is_read_again_unseen(stand: Stand, redis_url: st
     newest = stand.runtime.catalog.get(CAMPAIGN)
     assert newest is not None
     assert newest.version == 2
+
+
+async def test_a_rush_shares_its_calls(stand: Stand) -> None:
+    await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 1_000}])))
+    client = stand.runtime.server.client
+    await client.config_resetstat()
+    asked = await asyncio.gather(*(stand.sign_up(f"m{number}") for number in range(1_000)))
+    assert {each.outcome for each in asked} == {"confirmed"}
+    calls = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert calls <= 1_000 / 64 + 2

@@ -57,7 +57,7 @@ DELETE FROM pools WHERE campaign = $1
 -- Give back the seats of enrollments that change, unless their row is newer.
 DELETE FROM seats USING incoming, enrollments AS known
 WHERE incoming.version > 1
-    AND known.campaign = incoming.campaign AND known.seq = incoming.seq
+    AND known.campaign = incoming.campaign AND known.seq = incoming.seq AND known.version <= incoming.version
     AND seats.campaign = known.campaign AND seats.offering = known.offering
     AND seats.pool = known.pool AND seats.seat = known.seat AND seats.seq = known.seq
 

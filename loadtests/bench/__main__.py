@@ -1,0 +1,38 @@
+"""`scripts/bench [FIGURE] [OPTIONS]`: every figure of the README, measured on this machine."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from loadtests import crash, rush
+from loadtests.bench import group_commit, ledger, start, tokens
+
+FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
+    "group-commit": ("group commit beside one EVALSHA a request", group_commit.main),
+    "recorder": ("seats a second into the ledger", ledger.main),
+    "rush": ("a checked rush of 5,000 members", rush.main),
+    "crash": ("kill -9 in the middle of a rush, checked", crash.main),
+    "tokens": ("what verifying a token costs", tokens.main),
+    "start": ("from scripts/run to ready, and to the end", start.main),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure one figure, or all of them; 1 when a check failed."""
+    if not arguments:
+        failed = 0
+        for name, (text, figure) in FIGURES.items():
+            print(f"\n{name}: {text}\n", flush=True)
+            failed |= figure([])
+        return failed
+    name, *options = arguments
+    if name not in FIGURES:
+        print("usage: scripts/bench [FIGURE] [OPTIONS]; without FIGURE all are measured\n")
+        for each, (text, _) in FIGURES.items():
+            print(f"  {each:14}{text}")
+        return 0 if name in ("-h", "--help") else 2
+    return FIGURES[name][1](options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""A deployment under test: `seatrush serve` in processes of its own, on a data directory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from loadtests.bench import machine
+
+ROOT: Final = Path(__file__).parents[1]
+STOP_TIMEOUT_S: Final = 60
+
+
+class Deployment:
+    """A deployment that answers at `url`."""
+
+    def __init__(self, data: Path, *arguments: str, **settings: str) -> None:
+        """Start it and wait until it is ready; `settings` are environment variables. Raises RuntimeError."""
+        self.data = data
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("SEATRUSH_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "engine", "serve", "--port", "0", "--data", str(data), *arguments],
+            cwd=ROOT,
+            env=environment | settings,
+            stdout=subprocess.PIPE,
+            stderr=(data.parent / "serve.log").open("ab"),
+            text=True,
+        )
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline().strip()
+        if not said.startswith("ready on "):
+            self._process.wait()
+            raise RuntimeError(f"it did not start: {(data.parent / 'serve.log').read_text()[-500:]}")
+        self.url = said.removeprefix("ready on ")
+        self.host = urlsplit(self.url).hostname or ""
+        self.port = urlsplit(self.url).port or 0
+        self.secret = (data / "token.key").read_bytes()
+
+    def processes(self) -> dict[int, str]:
+        """Each process below the supervisor, with its kind: api, work or redis."""
+        return {
+            pid: next((kind for kind in ("api", "work") if f"child {kind}" in command), "redis")
+            for pid, command in machine.processes_below(self._process.pid).items()
+        }
+
+    def stop(self) -> int:
+        """End it in order and return the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """Kill every process of it at once, as a power cut would end them."""
+        for pid in [self._process.pid, *self.processes()]:
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened before."""
+        if self._process.poll() is None:
+            self.stop()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+@contextmanager
+def deployed(document: Mapping[str, object], **settings: str) -> Iterator[Deployment]:
+    """A deployment with one campaign, in a temporary directory that goes with it."""
+    # A short path: Redis's socket lies in it.
+    directory = Path(tempfile.mkdtemp(prefix="seatrush-"))
+    try:
+        path = directory / "campaign.json"
+        path.write_text(json.dumps(document))
+        deployment = Deployment(directory / "data", "--apply", str(path), **settings)
+        try:
+            yield deployment
+        finally:
+            deployment.close()
+    finally:
+        shutil.rmtree(directory)

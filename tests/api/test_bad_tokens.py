@@ -1,0 +1,230 @@
+"""Bad tokens over HTTP: each is a 401, changes nothing, and leaves nothing of itself in a log."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from api.auth import CHALLENGE, CHALLENGE_INVALID
+from tests.api.client import HERE, SECRET, Answer, Client, person, served, token
+from tests.api.conftest import CANARY
+from tests.api.issuer import Signer, key_set, serving
+from tests.stand import campaign
+
+SIGN_UP: Final = f"{HERE}/offerings/soap/enrollments"
+HEADER: Final = {"alg": "HS256", "typ": "JWT"}
+DIGESTS: Final[dict[str, Any]] = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
+ISSUER: Final = Signer("ES256", "issuer-1")
+STRANGER: Final = Signer("ES256", "issuer-1")
+
+pytestmark = pytest.mark.usefixtures("no_canary_in_logs")
+
+
+def segment(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    """Claims that would do; one that is changed to None is left out."""
+    good = {
+        "sub": CANARY,
+        "aud": "seatrush",
+        "exp": int(time.time()) + 600,
+        "unit": "xicheng",
+        "roles": ["member"],
+    }
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def signed(
+    said: object = None,
+    *,
+    header: Mapping[str, Any] = HEADER,
+    secret: bytes | str = SECRET,
+    digest: str = "HS256",
+) -> str:
+    """A token as an attacker might write it, signed by HMAC."""
+    content = f"{segment(dict(header))}.{segment(claims() if said is None else said)}"
+    key = secret.encode() if isinstance(secret, str) else secret
+    return f"{content}.{segment(hmac.digest(key, content.encode(), DIGESTS[digest]))}"
+
+
+def unsigned(alg: object) -> str:
+    return f"{segment({'alg': alg, 'typ': 'JWT'})}.{segment(claims())}."
+
+
+def tampered(**changed: Any) -> str:
+    """A good token's signature under other claims."""
+    header, _, signature = signed().split(".")
+    return f"{header}.{segment(claims(**changed))}.{signature}"
+
+
+def public(encoding: serialization.Encoding) -> bytes:
+    """The issuer's public key, which everybody knows."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    key: bytes = ISSUER.private.public_key().public_bytes(encoding, form)
+    return key
+
+
+BAD: Final[dict[str, Callable[[], str]]] = {
+    "empty": lambda: "",
+    "not a token": lambda: CANARY,
+    "two segments": lambda: signed().rpartition(".")[0],
+    "four segments": lambda: signed() + ".eyJ9",
+    "padded": lambda: signed() + "=",
+    "a space in it": lambda: signed().replace(".", ". "),
+    "two tokens": lambda: f"{signed()}, Bearer {signed()}",
+    "too large": lambda: signed(claims(note="x" * 5_000)),
+    "alg none": lambda: unsigned("none"),
+    "alg None": lambda: unsigned("None"),
+    "alg empty": lambda: unsigned(""),
+    "alg null": lambda: unsigned(None),
+    "alg none, signed": lambda: signed(header=HEADER | {"alg": "none"}),
+    "no alg": lambda: signed(header={"typ": "JWT"}),
+    "a list of algs": lambda: signed(header=HEADER | {"alg": ["HS256"]}),
+    "HS384": lambda: signed(header=HEADER | {"alg": "HS384"}, digest="HS384"),
+    "HS512": lambda: signed(header=HEADER | {"alg": "HS512"}, digest="HS512"),
+    "crit": lambda: signed(header=HEADER | {"crit": ["exp"]}),
+    "not a JWT": lambda: signed(header=HEADER | {"typ": "JWE"}),
+    "another secret": lambda: signed(secret="another secret of 32 bytes or more"),
+    "an empty secret": lambda: signed(secret=""),
+    "another signature": lambda: signed()[:-4] + "AAAA",
+    "no signature": lambda: signed().rpartition(".")[0] + ".",
+    "another's name under it": lambda: tampered(sub="m2"),
+    "another role under it": lambda: tampered(roles=["organizer"]),
+    "not JSON": lambda: signed(b"{canary-7f3a"),
+    "a list": lambda: signed([claims()]),
+    "no audience": lambda: signed(claims(aud=None)),
+    "another audience": lambda: signed(claims(aud="seatrush-test")),
+    "other audiences": lambda: signed(claims(aud=["a", "Seatrush"])),
+    "expired": lambda: signed(claims(exp=int(time.time()) - 1)),
+    "expires now": lambda: signed(claims(exp=int(time.time()))),
+    "no expiry": lambda: signed(claims(exp=None)),
+    "expiry as text": lambda: signed(claims(exp="2099-01-01")),
+    "expiry in milliseconds": lambda: signed(claims(exp=int(time.time() * 1000) + 10**15)),
+    "expiry NaN": lambda: signed(json.dumps(claims(exp=float("nan"))).encode()),
+    "not yet": lambda: signed(claims(nbf=int(time.time()) + 600)),
+    "issued later": lambda: signed(claims(iat=int(time.time()) + 600)),
+    "no sub": lambda: signed(claims(sub=None)),
+    "empty sub": lambda: signed(claims(sub="")),
+    "long sub": lambda: signed(claims(sub="m" * 65)),
+    "sub with a space": lambda: signed(claims(sub="m 1")),
+    "sub with a line end": lambda: signed(claims(sub="m1\n")),
+    "sub not ASCII": lambda: signed(claims(sub="职工")),
+    "sub a number": lambda: signed(claims(sub=1)),
+    "unknown role": lambda: signed(claims(roles=["member", "admin"])),
+    "roles as text": lambda: signed(claims(roles="member")),
+    "unit of no form": lambda: signed(claims(unit="xicheng..health")),
+    "tags as text": lambda: signed(claims(tags="outdoor")),
+}
+OF_AN_ISSUER: Final[dict[str, Callable[[], str]]] = {
+    "signed by another key": lambda: STRANGER.token(claims()),
+    "unknown key": lambda: Signer("ES256", "issuer-2").token(claims()),
+    "public key as secret, PEM": lambda: signed(secret=public(serialization.Encoding.PEM)),
+    "public key as secret, DER": lambda: signed(secret=public(serialization.Encoding.DER)),
+    "public key as secret, JWK": lambda: signed(secret=json.dumps(ISSUER.jwk())),
+    "public key as secret, with its kid": lambda: signed(
+        secret=public(serialization.Encoding.PEM), header=HEADER | {"kid": ISSUER.kid}
+    ),
+    "a key of its own": lambda: STRANGER.token(claims(), jwk=STRANGER.jwk(), kid="issuer-3"),
+    "where its key is": lambda: STRANGER.token(claims(), jku="http://127.0.0.1:1/keys", kid="issuer-3"),
+    "kid a path": lambda: STRANGER.token(claims(), kid="../../token.key"),
+    "named ES256, signed by HMAC": lambda: signed(header=HEADER | {"alg": "ES256", "kid": ISSUER.kid}),
+    "expired": lambda: ISSUER.token(claims(exp=int(time.time()) - 1)),
+    "another audience": lambda: ISSUER.token(claims(aud="payroll")),
+}
+
+
+async def is_unauthenticated(client: Client, headers: dict[str, str] | list[tuple[str, str]]) -> Answer:
+    """Whether every call that needs a token refuses these headers, and nothing is changed by them."""
+    place = await client.enrolled("m2")
+    before = await client.stand.log()
+    refused = None
+    for method, path in [
+        ("POST", SIGN_UP), ("GET", f"{HERE}/me"), ("GET", place), ("DELETE", place), ("PUT", HERE),
+        ("GET", "/v1/ops/status"),
+    ]:  # fmt: skip
+        refused = await client.ask(method, path, headers=headers)
+        assert refused.told == (401, "unauthenticated")
+        assert set(refused.json) == {"type", "title", "status", "detail", "code"}
+    assert await client.stand.log() == before
+    assert refused is not None
+    return refused
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_tokens(client: Client, name: str) -> None:
+    await client.stand.publish(campaign())
+    refused = await is_unauthenticated(client, {"Authorization": f"Bearer {BAD[name]()}"})
+    assert refused.headers["WWW-Authenticate"] == CHALLENGE_INVALID
+
+
+@pytest.mark.parametrize("scheme", ["Basic {}", "{}", "Token {}", "Bearer{}", "", "DPoP {}", "Bearer,{}"])
+async def test_other_schemes_are_no_token(client: Client, scheme: str) -> None:
+    await client.stand.publish(campaign())
+    refused = await is_unauthenticated(client, {"Authorization": scheme.format(signed())})
+    assert refused.headers["WWW-Authenticate"] == CHALLENGE
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("other", ["", "Bearer x", "Basic bTpw", None])
+async def test_two_tokens_are_none(client: Client, other: str | None, order: int) -> None:
+    await client.stand.publish(campaign())
+    good = ("Authorization", f"Bearer {signed()}")
+    lines = [good, ("Authorization", other if other is not None else good[1])]
+    await is_unauthenticated(client, lines[::order])
+
+
+async def test_a_token_elsewhere_is_none(client: Client) -> None:
+    await client.stand.publish(campaign())
+    good = signed()
+    await is_unauthenticated(client, {"Cookie": f"Authorization={good}", "X-Authorization": f"Bearer {good}"})
+    for name in ("access_token", "token"):
+        assert (await client.get(f"{HERE}/me?{name}={good}")).told == (401, "unauthenticated")
+
+
+async def test_good_tokens_are_good(client: Client) -> None:
+    """What the bad ones are made of would do: every one of them fails for its one fault."""
+    await client.stand.publish(campaign())
+    for good in (signed(), signed(claims(aud=["x", "seatrush"])), token(person(CANARY))):
+        for scheme in ("Bearer", "bearer", "BEARER "):
+            answer = await client.ask("GET", f"{HERE}/me", headers={"Authorization": f"{scheme} {good}"})
+            assert answer.status == 200
+
+
+async def test_a_token_ends_with_its_time(client: Client) -> None:
+    await client.stand.publish(campaign())
+    short = token(person(CANARY), ttl_s=0.2)
+    while (answer := await client.get(f"{HERE}/me", short)).status == 200:
+        pass
+    assert answer.headers["WWW-Authenticate"] == CHALLENGE_INVALID
+
+
+@pytest.fixture
+async def by_issuer(one_redis_url: str, data_directory: Path) -> AsyncIterator[Client]:
+    """The api with an issuer's keys beside the deployment's secret."""
+    async with (
+        serving(key_set(ISSUER.jwk())) as issuer,
+        served(one_redis_url, data_directory, jwks_url=issuer.url) as client,
+    ):
+        await client.stand.publish(campaign())
+        yield client
+
+
+@pytest.mark.parametrize("name", OF_AN_ISSUER)
+async def test_bad_tokens_of_an_issuer(by_issuer: Client, name: str) -> None:
+    refused = await is_unauthenticated(by_issuer, {"Authorization": f"Bearer {OF_AN_ISSUER[name]()}"})
+    assert refused.headers["WWW-Authenticate"] == CHALLENGE_INVALID
+
+
+async def test_good_tokens_of_both(by_issuer: Client) -> None:
+    for good in (ISSUER.token(claims()), signed()):
+        assert (await by_issuer.get(f"{HERE}/me", good)).status == 200

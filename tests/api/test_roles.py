@@ -1,0 +1,159 @@
+"""Who may do what: the contract's table against the route list, by roles and by units."""
+
+from typing import Any, Final
+
+import pytest
+
+from api import routes
+from api.auth import CHALLENGE
+from api.routes import Route
+from engine.domain.person import Person, Role
+from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, written
+from tests.stand import campaign, offering
+
+ROLES: Final[tuple[Role, ...]] = ("member", "officer", "organizer", "ops")
+
+ANYONE: Final[tuple[Role, ...]] = ()
+WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
+    "PUT /v1/campaigns/{campaign}": ("organizer",),
+    "GET /v1/campaigns": ANYONE,
+    "GET /v1/campaigns/{campaign}": ANYONE,
+    "GET /v1/campaigns/{campaign}/offerings/{offering}": ANYONE,
+    "POST /v1/campaigns/{campaign}/offerings/{offering}/enrollments": ("member",),
+    "GET /v1/campaigns/{campaign}/enrollments/{enrollment}": ("member", "officer"),
+    "GET /v1/campaigns/{campaign}/me": ("member",),
+    "GET /v1/me/enrollments": ("member",),
+    "DELETE /v1/campaigns/{campaign}/enrollments/{enrollment}": ("member", "officer"),
+    "POST /v1/campaigns/{campaign}/enrollments/{enrollment}/confirm": ("member",),
+    "POST /v1/campaigns/{campaign}/enrollments/{enrollment}/decline": ("member",),
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/roster": ("officer", "organizer"),
+    "GET /v1/ops/status": ("ops",),
+    "GET /healthz": ANYONE,
+    "GET /readyz": ANYONE,
+    "GET /metrics": ANYONE,
+    "GET /openapi.json": ANYONE,
+    "GET /docs": ANYONE,
+}
+"""The contract's column "who"; a call that is not in it is not in the contract."""
+
+UNITS: Final = [
+    ("xicheng.health", True),
+    ("xicheng", True),
+    ("xicheng.health.fuxing", False),
+    ("xicheng.healthcare", False),
+    ("xicheng.heal", False),
+    ("xicheng.finance", False),
+    ("", False),
+]
+"""A token's unit, and whether a campaign of xicheng.health is within it."""
+
+
+def name(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
+    assert {name(route) for route in routes.ROUTES} == set(WHO_MAY)
+
+
+@pytest.mark.parametrize("role", [None, *ROLES])
+@pytest.mark.parametrize("route", routes.ROUTES, ids=name)
+async def test_roles(client: Client, route: Route, role: Role | None) -> None:
+    held = offering(hold_ttl_s=600)
+    await client.stand.publish(campaign(held))
+    enrollment = (await client.sign_up("m1")).json["enrollment"]
+    before = await client.stand.log()
+    path = route.path.format(campaign="autumn", offering="soap", enrollment=enrollment)
+    body = written(held) if route.method == "PUT" else None
+    who = person("m1", role) if role else None
+    answer = await client.ask(route.method, path, who, body=body)
+    allowed = WHO_MAY[name(route)]
+    if not allowed or role in allowed:
+        assert answer.status == 200
+    elif role is None:
+        assert answer.told == (401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"] == CHALLENGE
+    else:
+        assert answer.told == (403, "forbidden")
+    if answer.status != 200:
+        assert await client.stand.log() == before
+
+
+@pytest.mark.parametrize("route", [route for route in routes.ROUTES if route.roles], ids=name)
+async def test_who_it_is_comes_before_all_that_is_wrong(client: Client, route: Route) -> None:
+    path = route.path.format(campaign="NO ID", offering="NO ID", enrollment="NO ID").replace(" ", "%20")
+    nobody: Any = {"Idempotency-Key": "x" * 65, "Content-Encoding": "gzip"}
+    sent = {"method": route.method, "path": f"{path}?limit=x&cursor=x", "body": b"{", "headers": nobody}
+    assert (await client.ask(**sent)).told == (401, "unauthenticated")
+    without = next(role for role in ROLES if role not in route.roles)
+    assert (await client.ask(**sent, who=person("m1", without))).told == (403, "forbidden")
+
+
+async def test_a_person_may_have_several_roles(client: Client) -> None:
+    everything = person("m1", *ROLES)
+    assert (await client.ask("PUT", HERE, everything, body=written())).status == 201
+    assert (await client.sign_up(everything)).status == 201
+    assert (await client.get(f"{HERE}/offerings/soap/roster", everything)).status == 200
+    assert (await client.get("/v1/ops/status", everything)).status == 200
+
+
+async def test_a_person_may_have_no_role(client: Client) -> None:
+    await client.stand.publish(campaign())
+    assert (await client.sign_up(Person("m1", roles=frozenset()))).told == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("unit", "allowed"), UNITS)
+async def test_organizers_publish_within_their_unit(client: Client, unit: str, allowed: bool) -> None:
+    organizer = person("o", "organizer", unit=unit)
+    answer = await client.ask("PUT", HERE, organizer, body=written(unit="xicheng.health"))
+    assert answer.told == ((201, "") if allowed else (403, "forbidden"))
+    assert bool(await client.stand.runtime.ledger.campaigns()) == allowed
+
+
+@pytest.mark.parametrize(("unit", "allowed"), UNITS)
+async def test_organizers_replace_within_their_unit(client: Client, unit: str, allowed: bool) -> None:
+    """A campaign is not taken over by naming one's own unit in the document."""
+    await client.stand.publish(campaign(unit="xicheng.health"))
+    organizer = person("o", "organizer", unit=unit or "xicheng.sports")
+    moved = written(unit=organizer.unit)
+    answer = await client.ask("PUT", HERE, organizer, body=moved)
+    assert answer.told == ((200, "") if allowed else (403, "forbidden"))
+    seen = (await client.get(HERE)).json["unit"]
+    assert seen == (organizer.unit if allowed else "xicheng.health")
+
+
+@pytest.mark.parametrize(("unit", "allowed"), UNITS)
+async def test_rosters_are_for_their_unit(client: Client, unit: str, allowed: bool) -> None:
+    await client.stand.publish(campaign(unit="xicheng.health"))
+    for role in ("officer", "organizer"):
+        answer = await client.get(f"{HERE}/offerings/soap/roster", person("o", role, unit=unit))
+        assert answer.told == ((200, "") if allowed else (403, "forbidden"))
+
+
+@pytest.mark.parametrize(("unit", "allowed"), UNITS)
+async def test_officers_see_and_cancel_within_their_unit(client: Client, unit: str, allowed: bool) -> None:
+    await client.stand.publish(campaign(unit="xicheng.health"))
+    place = await client.enrolled("m1")
+    officer = person("o", "officer", unit=unit)
+    told = (200, "") if allowed else (404, "not_found")
+    assert (await client.get(place, officer)).told == told
+    assert (await client.ask("DELETE", place, officer)).told == told
+    assert (await client.get(place, person("m1"))).json["status"] == ("cancelled" if allowed else "confirmed")
+
+
+async def test_a_stated_unit_of_others_comes_before_all_that_is_wrong(client: Client) -> None:
+    spoiled = written() | {"title": 1, "surprise": True}
+
+    async def told(unit: object, path: str = HERE) -> tuple[int, str]:
+        return (await client.ask("PUT", path, ORGANIZER, body=spoiled | {"unit": unit})).told
+
+    for theirs in ("beijing", "beijing.xicheng", "xichengx", "Xicheng", ""):
+        assert await told(theirs) == (403, "forbidden")
+        assert await told(theirs, NOWHERE) == (403, "forbidden")
+    for none in (None, 7, ["xicheng"], "xicheng."):
+        assert await told(none) == (422, "invalid")
+    mended = spoiled | {"unit": "xicheng.health"}
+    assert (await client.ask("PUT", HERE, ORGANIZER, body=mended)).errors == [
+        ("/title", "not_an_object"),
+        ("/surprise", "unknown_field"),
+    ]
