@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -59,7 +59,9 @@ class Deployment:
     def kill(self) -> None:
         """Kill every process of it at once, as a power cut would end them."""
         for pid in [self._process.pid, *self.processes()]:
-            os.kill(pid, signal.SIGKILL)
+            # The others go with the first by themselves.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
@@ -85,3 +87,13 @@ def deployed(document: Mapping[str, object], **settings: str) -> Iterator[Deploy
             deployment.close()
     finally:
         shutil.rmtree(directory)
+
+
+def audit(data: Path) -> subprocess.CompletedProcess[str]:
+    """Run `seatrush audit` on a data directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "engine", "audit", "--data", str(data)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )

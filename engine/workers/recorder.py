@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_ENTRIES_MAX: Final = 1_000
 IDLE_MS_MAX: Final = 500
-LEASE_TTL_MS: Final = 5_000
+LEASE_TTL_MS: Final = 2_000
 TRIM_EVERY_ENTRIES: Final = 1_000
 GAP_PAUSE_S: Final = 10.0
 """How long a campaign whose stream has a gap is left alone before it is looked at again."""
@@ -68,25 +68,34 @@ class Recorder:
         return 0
 
     async def close(self) -> None:
-        """Record what is left where nobody else is at work, then give the leases back."""
-        await self._take_leases()
-        for campaign in list(self._cursors):
+        """Record what is left, then give the leases back.
+
+        A lease may still be that of a recorder that was killed, so nobody waits for it; where another is at work, the
+        ledger fences one of the two off.
+        """
+        for registration in await self._ledger.campaigns():
+            campaign = registration.campaign
+            await self._look(registration)
             while campaign in self._cursors and await self._record_from(campaign):
                 pass
             await self._streams.release(campaign, self.name, self._holder)
 
     async def _take_leases(self) -> None:
         for registration in await self._ledger.campaigns():
-            campaign = registration.campaign
-            if self._paused_until_s.get(campaign, 0) > self._clock.monotonic_s():
-                continue
-            if not await self._streams.lease(campaign, self.name, self._holder, LEASE_TTL_MS):
-                self._cursors.pop(campaign, None)
-            elif campaign not in self._cursors:
-                state = await self._streams.state(campaign)
-                if state is not None and await self._is_whole(registration, state):
-                    seq = registration.recorded_seq
-                    self._cursors[campaign] = Cursor(registration.epoch, seq, seq)
+            if await self._streams.lease(registration.campaign, self.name, self._holder, LEASE_TTL_MS):
+                await self._look(registration)
+            else:
+                self._cursors.pop(registration.campaign, None)
+
+    async def _look(self, registration: Registration) -> None:
+        """Find out where a campaign stands that is new to this recorder."""
+        campaign = registration.campaign
+        if campaign in self._cursors or self._paused_until_s.get(campaign, 0) > self._clock.monotonic_s():
+            return
+        state = await self._streams.state(campaign)
+        if state is not None and await self._is_whole(registration, state):
+            seq = registration.recorded_seq
+            self._cursors[campaign] = Cursor(registration.epoch, seq, seq)
 
     async def _is_whole(self, registration: Registration, state: State) -> bool:
         """Whether Redis holds all that the ledger has recorded; if not, sales are stopped."""
