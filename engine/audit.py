@@ -1,22 +1,22 @@
 """The audit: what Redis holds of a campaign against what the ledger holds of it, and each against itself.
 
 Sales may go on. Where nothing was decided during the reading, both sides are of one moment and everything is
-compared. Where something was, enrollments that differ are read again until they agree or stand still and differ.
+compared. Where something was, enrollments that differ are read again until they agree, or stand still and differ.
 """
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from engine.clock import Clock
-from engine.domain import enrollment, events
+from engine.domain import events
 from engine.domain.difference import Difference, Seating
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
+from engine.ledger.consistency import Log
 from engine.ledger.protocol import Ledger, Registration, Row
 from engine.live.consistency import Consistency, decode
 from engine.live.inspection import Inspector, Reading
@@ -25,10 +25,11 @@ from engine.live.streams import State, Streams
 
 READINGS_MAX: Final = 3
 ROUNDS_MAX: Final = 10
-PAGE_ROWS: Final = 2_000
+PAGE_ENTRIES: Final = 2_000
 POLL_S: Final = 0.05
 
 MOVING: Final = "sales went on: counters, indexes, queues, timers and remembered requests were not compared"
+LOST: Final = Difference("", "has no state in Redis: it is lost")
 
 _values = msgspec.msgpack.Decoder(list[Any])
 
@@ -45,7 +46,7 @@ class Result(Struct):
 
 
 class Suspect(Struct, frozen=True):
-    """An enrollment of which the two sides were read differently."""
+    """An enrollment that was read differently on the two sides."""
 
     seq: int
     """Its sign-up's: the ledger finds it by this."""
@@ -53,64 +54,317 @@ class Suspect(Struct, frozen=True):
 
 
 class Rows(Struct, frozen=True):
-    """The ledger's enrollments, compared with a reading."""
+    """The ledger's enrollments, held against a reading of Redis and against the table of seats."""
 
     suspects: dict[str, Suspect]
-    seating: Seating
-    seats: dict[tuple[str, str], int]
-    """The rows in the ledger's table of seats."""
+    differences: list[Difference]
 
 
 class Unrecorded(Struct, frozen=True):
-    """What the events after the ledger's cursor are about."""
+    """What the events are about that the ledger does not have."""
 
     enrollments: frozenset[str] = frozenset()
-    published: bool = False
+    publishes: bool = False
 
 
-class Auditor:
-    """Audits campaigns, waiting up to `wait_s` for the ledger wherever it has to catch up.
+async def known(server: Server, ledger: Ledger) -> list[str]:
+    """Every campaign that the ledger or Redis knows, in order."""
+    registered = {registration.campaign for registration in await ledger.campaigns()}
+    return sorted(registered.union(await Inspector(server).campaigns()))
 
-    Every method raises live.server.NothingRan or ledger.protocol.Unavailable when a side cannot be asked.
-    """
 
-    def __init__(self, server: Server, ledger: Ledger, clock: Clock, wait_s: float) -> None:
+class Audit:
+    """The audit of one campaign, which waits up to `wait_s` for what is on its way to the ledger."""
+
+    def __init__(self, server: Server, ledger: Ledger, clock: Clock, campaign: str, wait_s: float) -> None:
         self._inspector = Inspector(server)
         self._streams = Streams(server)
         self._ledger = ledger
         self._clock = clock
-        self._wait_s = wait_s
+        self._campaign = campaign
+        self._patience_s = wait_s
 
-    async def campaigns(self) -> list[str]:
-        """Every campaign that the ledger or Redis knows, in order."""
-        registered = {registration.campaign for registration in await self._ledger.campaigns()}
-        return sorted(registered.union(await self._inspector.campaigns()))
-
-    async def audit(self, campaign: str) -> Result:
-        """Compare all that both sides hold of a campaign."""
-        result = Result(campaign)
-        state, registration = await self._published(campaign)
+    async def run(self) -> Result:
+        """Compare. Raises live.server.NothingRan or ledger.protocol.Unavailable when a side cannot be asked."""
+        result = Result(self._campaign)
+        state, registration = await self._published()
         if registration is None:
             result.differences.append(Difference("", "is in Redis, and unknown to the ledger"))
-            return result
-        result.recorded_seq = registration.recorded_seq
-        if state is None and not registration.created:
-            result.notes.append("is registered, and was never published")
-            return result
-        reading = rows = None
-        if state is not None:
-            # What was in Redis when the audit began must arrive; what comes later is waited for as it is read.
-            await self._recorded(campaign, state.seq)
-            for _ in range(READINGS_MAX):
-                reading = await self._inspector.read(campaign)
-                if reading is None:
-                    break
-                registration = await self._recorded(campaign, reading.state.seq)
-                unrecorded = await self._unrecorded(registration)
-                rows = await self._rows(reading)
-                if await self._stands_still(reading, registration):
-                    break
-        if reading is None or rows is None:
-            result.differences.append(Difference("", "has no state in Redis: it is lost"))
-            return result
+        elif state is not None:
+            await self._recorded(state.seq)
+            await self._compare(result)
+        elif registration.created:
+            result.recorded_seq = registration.recorded_seq
+            result.differences.append(LOST)
+        else:
+            result.notes.append("registered, not published")
         return result
+
+    async def _published(self) -> tuple[State | None, Registration | None]:
+        """Where both sides stand, once no publication is under way between them."""
+        deadline_s = self._clock.monotonic_s() + self._patience_s
+        while True:
+            state, registration = await self._inspector.state(self._campaign), await self._registration()
+            if state is None and registration is not None and registration.created:
+                # It may have been made between the two readings.
+                state = await self._inspector.state(self._campaign)
+            if state is None or registration is None:
+                return state, registration
+            under_way = not registration.created or state.gate == "new"
+            if not under_way or self._clock.monotonic_s() >= deadline_s:
+                return state, registration
+            await asyncio.sleep(POLL_S)
+
+    async def _registration(self) -> Registration | None:
+        campaigns = await self._ledger.campaigns()
+        return next((each for each in campaigns if each.campaign == self._campaign), None)
+
+    async def _recorded(self, seq: int) -> Registration:
+        """Where the ledger stands, once it has recorded `seq` or the patience is at its end, for good."""
+        deadline_s = self._clock.monotonic_s() + self._patience_s
+        while True:
+            registration = await self._registration()
+            assert registration is not None, "the ledger never forgets a campaign"
+            if registration.recorded_seq >= seq:
+                return registration
+            if self._clock.monotonic_s() >= deadline_s:
+                self._patience_s = 0
+                return registration
+            await asyncio.sleep(POLL_S)
+
+    async def _compare(self, result: Result) -> None:
+        for _ in range(READINGS_MAX):
+            reading = await self._inspector.read(self._campaign)
+            if reading is None:
+                result.differences.append(LOST)
+                return
+            registration = await self._recorded(reading.state.seq)
+            unrecorded = await self._unrecorded(registration, reading.state.seq)
+            consistency = Consistency(reading)
+            rows = await self._rows(reading, consistency.capacities)
+            if await self._stands_still(reading, registration):
+                break
+        result.seq, result.recorded_seq = reading.state.seq, registration.recorded_seq
+        result.enrollments = len(reading.enrollments)
+        log = Log(self._ledger, self._campaign, registration.recorded_seq)
+        requests = Requests(reading)
+        async for page in log.pages():
+            requests.compare(page)
+            log.differences += await self._altered(page, registration.epoch)
+        found = result.differences
+        found += await self._standing(reading, registration, unrecorded)
+        found += log.differences
+        if not await self._stands_still(reading, registration):
+            found += await self._persisting(rows.suspects, result.notes)
+            result.notes.append(MOVING)
+            return
+        for name, suspect in rows.suspects.items():
+            if name not in unrecorded.enrollments:
+                found += suspect.differences
+        found += rows.differences
+        found += consistency.differences()
+        if log.is_readable:
+            found += requests.differences(unrecorded)
+
+    async def _stands_still(self, reading: Reading, registration: Registration) -> bool:
+        """Whether both sides are still as they were read."""
+        state = await self._inspector.state(self._campaign)
+        return state == reading.state and await self._registration() == registration
+
+    async def _unrecorded(self, registration: Registration, seq: int) -> Unrecorded:
+        """What the stream has after the ledger's cursor; nothing where the ledger has recorded `seq`."""
+        enrollments, publishes, after_seq = set(), False, registration.recorded_seq
+        while after_seq < seq:
+            entries = await self._streams.read(self._campaign, registration.epoch, after_seq, PAGE_ENTRIES)
+            if not entries:
+                break
+            for entry in entries:
+                try:
+                    header = events.decode(self._campaign, entry.id, entry.fields).header
+                except events.Undecodable:
+                    continue
+                enrollments.add(header.enrollment)
+                publishes = publishes or header.type == "published"
+            after_seq = events.parse_id(entries[-1].id)[1]
+        return Unrecorded(frozenset(enrollments), publishes)
+
+    # The ledger's enrollments
+
+    async def _rows(self, reading: Reading, capacities: Mapping[tuple[str, str], int]) -> Rows:
+        suspects: dict[str, Suspect] = {}
+        seating = Seating(capacities, "the ledger")
+        unseen = set(reading.enrollments)
+        async for row in self._pages():
+            name = row.enrollment
+            unseen.discard(name)
+            seating.add(name, row.record)
+            if found := list(_differences(name, reading.enrollments.get(name), row.record)):
+                suspects[name] = Suspect(row.record.seq, found)
+        for name in unseen:
+            packed = reading.enrollments[name]
+            record = decode(packed)
+            suspects[name] = Suspect(record.seq if record else 0, list(_differences(name, packed, None)))
+        seats = await self._ledger.seats(self._campaign)
+        differences = list(seating.differences())
+        for place in sorted(seats.keys() | seating.taken.keys()):
+            number, taken = seats.get(place, 0), seating.taken.get(place, 0)
+            if number != taken:
+                what = f"the ledger's table of seats has {number}, its enrollments hold {taken}"
+                differences.append(Difference("/".join(place), what))
+        return Rows(suspects, differences)
+
+    async def _pages(self) -> AsyncIterator[Row]:
+        after_seq = 0
+        while rows := await self._ledger.enrollments(self._campaign, PAGE_ENTRIES, after_seq):
+            for row in rows:
+                yield row
+            after_seq = rows[-1].record.seq
+
+    async def _row(self, name: str, seq: int) -> Record | None:
+        rows = await self._ledger.enrollments(self._campaign, 1, seq - 1)
+        return rows[0].record if rows and rows[0].enrollment == name else None
+
+    async def _persisting(self, suspects: dict[str, Suspect], notes: list[str]) -> list[Difference]:
+        """The differences that are real: Redis did not change the enrollment while the ledger was asked."""
+        found: list[Difference] = []
+        for _ in range(ROUNDS_MAX):
+            if not suspects:
+                return found
+            names = list(suspects)
+            seq, before = await self._inspector.records(self._campaign, names)
+            registration = await self._recorded(seq)
+            unrecorded = await self._unrecorded(registration, seq)
+            rows = [await self._row(name, suspects[name].seq) for name in names]
+            _, after = await self._inspector.records(self._campaign, names)
+            moved: dict[str, Suspect] = {}
+            for name, first, row, second in zip(names, before, rows, after, strict=True):
+                if name in unrecorded.enrollments:
+                    continue
+                if first != second:
+                    moved[name] = suspects[name]
+                else:
+                    found += _differences(name, first, row)
+            suspects = moved
+        notes.append(f"{len(suspects)} enrollments changed each time they were read, and were not compared")
+        return found
+
+    # What holds while sales go on
+
+    async def _standing(
+        self, reading: Reading, registration: Registration, unrecorded: Unrecorded
+    ) -> list[Difference]:
+        state, log = await self._inspector.state(self._campaign), await self._inspector.log(self._campaign)
+        if state is None:
+            return [LOST]
+        found = []
+        if state.gate != "open":
+            found.append(f"its gate is {state.gate}")
+        if not registration.created:
+            found.append("has a state in Redis that the ledger does not know of")
+        if state.epoch != registration.epoch:
+            found.append(f"epoch is {state.epoch} in Redis, {registration.epoch} in the ledger")
+        if state.seq < registration.recorded_seq:
+            found.append(f"seq is {state.seq} in Redis, {registration.recorded_seq} in the ledger")
+        if (late := reading.state.seq - registration.recorded_seq) > 0:
+            found.append(f"{late} events are not in the ledger: it has recorded {registration.recorded_seq}")
+        if log.length and log.last != log.seq:
+            found.append(f"seq is {log.seq}, and the stream ends with event {log.last}")
+        if log.length and log.length != log.last - log.first + 1:
+            found.append(f"the stream has {log.length} of the events {log.first} to {log.last}")
+        if log.seq > registration.recorded_seq and not log.first <= registration.recorded_seq + 1:
+            found.append(f"the stream has no event {registration.recorded_seq + 1} for the ledger")
+        if not unrecorded.publishes:
+            found += await self._definition(reading)
+        return [Difference("", what) for what in found]
+
+    async def _definition(self, reading: Reading) -> list[str]:
+        version = reading.state.version
+        newest = await self._ledger.definition(self._campaign)
+        same = await self._ledger.definition(self._campaign, version)
+        if newest is None or same is None or await self._is_older(version, newest.version):
+            recorded = newest.version if newest else 0
+            return [f"the definition is version {version} in Redis, {recorded} in the ledger"]
+        return [] if same.document == reading.document else [f"the documents of version {version} differ"]
+
+    async def _is_older(self, version: int, newest: int) -> bool:
+        """Whether Redis is behind the ledger, and not only was when it was read."""
+        state = await self._inspector.state(self._campaign)
+        return version < newest and state is not None and state.version < newest
+
+    async def _altered(self, page: list[Event], epoch: int) -> list[Difference]:
+        """The events of a page of the ledger's log that are other ones in the stream."""
+        kept = await self._streams.read(self._campaign, epoch, page[0].seq - 1, len(page))
+        fields = {entry.id: entry.fields for entry in kept}
+        return [
+            Difference(f"event {event.seq}", "in the stream and in the ledger's log differ")
+            for event in page
+            if fields.get(b"%d-%d" % (event.epoch, event.seq), event.fields) != event.fields
+        ]
+
+
+class Requests:
+    """What Redis remembers of answered requests, held against the sign-ups in the ledger's log."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._enrollments = reading.enrollments
+        self._unexplained = dict(reading.requests)
+        self._found: list[Difference] = []
+
+    def compare(self, page: list[Event]) -> None:
+        """Look for the requests of a page of the log."""
+        for event in page:
+            header, record = event.header, event.record
+            if header.type != "enrolled" or not header.key or record is None:
+                continue
+            packed = self._unexplained.pop(f"{record.member} {header.key}", None)
+            if packed is None:
+                self._found.append(Difference(header.enrollment, "Redis does not remember its request"))
+            elif _answer(packed) != [
+                *(header.enrollment, header.wanted, record.status, record.pool, record.seat),
+                *(record.expires_at, header.position),
+            ]:
+                what = "Redis remembers another answer to its request than the ledger's log"
+                self._found.append(Difference(header.enrollment, what))
+
+    def differences(self, unrecorded: Unrecorded) -> Iterator[Difference]:
+        """What was found, once all pages were seen."""
+        yield from self._found
+        for packed in self._unexplained.values():
+            name = str((_answer(packed) or [""])[0])
+            if name not in self._enrollments:
+                yield Difference(name, "Redis remembers a request for it, and it does not exist")
+            elif name not in unrecorded.enrollments:
+                yield Difference(name, "Redis remembers a request for it that is not in the ledger's log")
+
+
+def _answer(packed: bytes) -> list[Any]:
+    try:
+        return _values.decode(packed)
+    except msgspec.DecodeError:
+        return []
+
+
+def _differences(name: str, packed: bytes | None, recorded: Record | None) -> Iterator[Difference]:
+    """Where an enrollment in Redis and in the ledger differ, None where it is not there."""
+    if packed is None or recorded is None:
+        if packed is not None:
+            yield Difference(name, "is in Redis, missing in the ledger")
+        elif recorded is not None:
+            yield Difference(name, "is in the ledger, missing in Redis")
+        return
+    record = decode(packed)
+    if record is None:
+        yield Difference(name, "its record in Redis cannot be read")
+        return
+    for field in Record.__struct_fields__:
+        here, there = getattr(record, field), getattr(recorded, field)
+        if here == there:
+            continue
+        if field == "member":
+            yield Difference(name, "is another member's in the ledger than in Redis")
+        else:
+            yield Difference(name, f"{field} is {_shown(here)} in Redis, {_shown(there)} in the ledger")
+
+
+def _shown(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value) or "none"

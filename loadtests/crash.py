@@ -51,7 +51,7 @@ def run(data: Path, members: int, clients: int, seed: int, kills: int) -> tuple[
     first = deployment
 
     def load() -> None:
-        exchanges.extend(rush.run(first, members, clients, seed))
+        exchanges.extend(rush.run(first.url, first.secret, members, clients, seed))
 
     rushing = threading.Thread(target=load)
     rushing.start()
@@ -67,7 +67,7 @@ def run(data: Path, members: int, clients: int, seed: int, kills: int) -> tuple[
     rushing.join()
     seconds = time.monotonic() - began
     try:
-        exchanges += rush.retry(deployment, exchanges)
+        exchanges += rush.retry(deployment.url, deployment.secret, exchanges)
     finally:
         deployment.stop()
     return rush.examine(data, exchanges, seconds), hit

@@ -26,19 +26,22 @@ class Deployment:
         """Start it and wait until it is ready; `settings` are environment variables. Raises RuntimeError."""
         self.data = data
         environment = {name: text for name, text in os.environ.items() if not name.startswith("SEATRUSH_")}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine", "serve", "--port", "0", "--data", str(data), *arguments],
-            cwd=ROOT,
-            env=environment | settings,
-            stdout=subprocess.PIPE,
-            stderr=(data.parent / "serve.log").open("ab"),
-            text=True,
-        )
+        log = data.parent / "serve.log"
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "engine", "serve", "--port", "0", "--data", str(data), *arguments],
+                cwd=ROOT,
+                env=environment | settings,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert self._process.stdout is not None
-        said = self._process.stdout.readline().strip()
+        with self._process.stdout as output:
+            said = output.readline().strip()
         if not said.startswith("ready on "):
             self._process.wait()
-            raise RuntimeError(f"it did not start: {(data.parent / 'serve.log').read_text()[-500:]}")
+            raise RuntimeError(f"it did not start: {log.read_text()[-500:]}")
         self.url = said.removeprefix("ready on ")
         self.host = urlsplit(self.url).hostname or ""
         self.port = urlsplit(self.url).port or 0
@@ -68,8 +71,6 @@ class Deployment:
         """Leave nothing behind, whatever happened before."""
         if self._process.poll() is None:
             self.stop()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
 
 @contextmanager

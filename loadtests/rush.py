@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         deployment = Deployment(data, "--apply", str(SAMPLE))
         try:
             began = time.monotonic()
-            exchanges = run(deployment, parsed.members, parsed.clients, parsed.seed)
+            exchanges = run(deployment.url, deployment.secret, parsed.members, parsed.clients, parsed.seed)
             seconds = time.monotonic() - began
         finally:
             status = deployment.stop()
@@ -149,32 +149,28 @@ async def _read_ledger(data: Path) -> tuple[Campaign, list[Event]]:
         await ledger.close()
 
 
-def run(deployment: Deployment, members: int, clients: int, seed: int) -> list[Exchange]:
+def run(url: str, secret: bytes, members: int, clients: int, seed: int) -> list[Exchange]:
     """Rush a deployment from several processes, and return all that was said, in no order."""
     bounds = [members * number // clients for number in range(clients + 1)]
-    parts = [
-        Part(deployment.url, deployment.secret, range(first, last), seed)
-        for first, last in itertools.pairwise(bounds)
-    ]
+    parts = [Part(url, secret, range(first, last), seed) for first, last in itertools.pairwise(bounds)]
     with multiprocessing.get_context("spawn").Pool(clients) as pool:
         said = pool.map(_client, parts, chunksize=1)
     return [exchange for part in said for exchange in msgspec.msgpack.decode(part, type=list[Exchange])]
 
 
-def retry(deployment: Deployment, exchanges: Sequence[Exchange]) -> list[Exchange]:
+def retry(url: str, secret: bytes, exchanges: Sequence[Exchange]) -> list[Exchange]:
     """Send every keyed sign-up that succeeded once more, and return what was answered."""
     keyed = {
         (each.member, each.key): each
         for each in exchanges
         if each.kind == "sign_up" and each.key and each.status in (201, 202)
     }
-    return uvloop.run(_retry(deployment, list(keyed.values())))
+    return uvloop.run(_retry(Part(url, secret, range(0), 0), list(keyed.values())))
 
 
-async def _retry(deployment: Deployment, sign_ups: Sequence[Exchange]) -> list[Exchange]:
+async def _retry(part: Part, sign_ups: Sequence[Exchange]) -> list[Exchange]:
     again: list[Exchange] = []
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    part = Part(deployment.url, deployment.secret, range(0), 0)
     async with aiohttp.ClientSession(part.url, connector=connector) as session:
 
         async def one(first: Exchange) -> None:

@@ -24,7 +24,7 @@ def test_every_setting_is_described_as_it_is() -> None:
 
 def test_every_metric_is_described() -> None:
     defined = {
-        metric.describe()[0].name
+        next(iter(metric.describe())).name
         for metric in vars(metrics).values()
         if isinstance(metric, prometheus.MetricWrapperBase)
     }

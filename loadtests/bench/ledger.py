@@ -1,6 +1,6 @@
 """How many seats a second the ledger records: enrollments, seats and events together, on disk.
 
-    python -m loadtests.bench.ledger [--database URL|PATH] [--seats N]
+    scripts/bench recorder [--database URL|PATH] [--seats N]
 
 Without --database it measures SQLite and, where PostgreSQL's programs are found, a private server. All rounds go
 through `Ledger.record` into one growing database, in batches of varied size; then the last round is cancelled.
@@ -8,10 +8,10 @@ through `Ledger.record` into one growing database, in batches of varied size; th
 
 import argparse
 import asyncio
-import os
 import random
 import secrets
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,7 @@ import msgspec
 from engine.domain import enrollment, events
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
+from loadtests.bench import machine
 from tests import postgres
 
 ROUNDS: Final = 5
@@ -103,19 +104,6 @@ class Bench:
         return events.Event(self._campaign, 1, seq, header, record, fields)
 
 
-def fsync_ms(directory: Path) -> float:
-    """The median time of a write of 4 KiB with fsync, in milliseconds."""
-    times = []
-    with tempfile.TemporaryFile(dir=directory) as file:
-        for _ in range(FSYNCS):
-            file.write(bytes(4096))
-            file.flush()
-            began = time.perf_counter()
-            os.fsync(file.fileno())
-            times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1000
-
-
 def report(url: str, seats: int, directory: Path | None) -> None:
     """Measure one database and print its line; `directory` is where it keeps its data."""
 
@@ -128,7 +116,7 @@ def report(url: str, seats: int, directory: Path | None) -> None:
             await ledger.close()
 
     rates, cancellations = asyncio.run(run())
-    fsync = f"{fsync_ms(directory):.2f} ms" if directory else "not known"
+    fsync = f"{machine.fsync_s(directory) * 1000:.2f} ms" if directory else "not known"
     print(
         f"{url.partition(':')[0]:12}{statistics.median(rates):10,.0f} seats/s"
         f"   (median of {ROUNDS}, {min(rates):,.0f} to {max(rates):,.0f})"
@@ -137,14 +125,14 @@ def report(url: str, seats: int, directory: Path | None) -> None:
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.ledger", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench recorder", description=__doc__)
     parser.add_argument("--database", help="a ledger's URL, or the path of an SQLite file")
     parser.add_argument(
         "--seats", type=int, default=40_000, help="seats in each round (default: %(default)s)"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.database and options.database.startswith("postgres"):
         report(options.database, options.seats, None)
     elif options.database:
@@ -157,7 +145,8 @@ def main() -> None:
         if programs is not None:
             with postgres.running(programs) as server:
                 report(server.url("postgres"), options.seats, server.data)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

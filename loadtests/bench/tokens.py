@@ -1,14 +1,16 @@
 """What verifying a token costs: ours and PyJWT, each token new, rounds of both in turn.
 
-    python -m loadtests.bench.tokens
+    scripts/bench tokens
 
 Prints the median of five rounds in microseconds, of one process.
 """
 
+import argparse
 import asyncio
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import jwt
@@ -130,8 +132,9 @@ async def _remember(auth: Authenticator, batch: list[str]) -> None:
         await auth.verify(token)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
+    argparse.ArgumentParser(prog="scripts/bench tokens", description=__doc__).parse_args(arguments)
     found = measures()
     seconds: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(ROUNDS):
@@ -142,7 +145,8 @@ def main() -> None:
     print(f"median of {ROUNDS} rounds, µs a token")
     for name, rounds in seconds.items():
         print(f"{statistics.median(rounds) * 1e6:8.1f}  {name}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

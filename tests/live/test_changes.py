@@ -18,8 +18,10 @@ OFFERED: dict[str, Any] = {
 
 async def until_nothing_is_due_within(stand: Stand, milliseconds: int) -> None:
     """Let the nearest timers come due and take effect; they are known moments, so this waits no longer than they."""
-    while (due_ms := await stand.decisions.advance(CAMPAIGN)) is not None and due_ms <= milliseconds:
+    due_ms = await stand.decisions.advance(CAMPAIGN)
+    if due_ms is not None and due_ms <= milliseconds:
         await asyncio.sleep(due_ms / 1000)
+        await until_nothing_is_due_within(stand, milliseconds)
 
 
 async def status(stand: Stand, enrollment: str) -> str:
