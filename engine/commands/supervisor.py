@@ -4,13 +4,10 @@ import asyncio
 import errno
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -153,13 +150,3 @@ def bind(host: str, port: int) -> socket.socket:
         reason = "is in use" if error.errno == errno.EADDRINUSE else str(error.strerror)
         raise Failed(f"port {port} on {host} {reason}") from None
     return sock
-
-
-def metrics_directory(parent: Path | None) -> Path:
-    """An empty directory in which processes add up their metrics: below `parent`, or a temporary one."""
-    if parent is None:
-        return Path(tempfile.mkdtemp(prefix="seatrush-metrics-"))
-    directory = parent / "metrics"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(mode=0o700)
-    return directory

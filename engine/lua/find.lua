@@ -7,7 +7,7 @@
 --         time; or {not_ready}
 -- Events  none
 --
--- @include state records waiting answers
+-- @include state records waiting answers showing
 
 if gate ~= 'open' then
   return {Outcome.NOT_READY}
@@ -17,11 +17,5 @@ local record = record_of(enrollment)
 if not record then
   return reply({refuse(Outcome.NOT_FOUND)})
 end
-if record[Record.EXPIRES_AT] > 0 and record[Record.EXPIRES_AT] <= now then
-  return {Outcome.BEHIND}
-end
-local position = 0
-if record[Record.STATUS] == 'waitlisted' then
-  position = position_of(offering_of(record[Record.OFFERING]), record, enrollment)
-end
-return reply({answer(Outcome.CHANGED, enrollment, packed_records[enrollment], position)})
+local shown = show(enrollment, record)
+return shown and reply({shown}) or {Outcome.BEHIND}

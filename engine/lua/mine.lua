@@ -7,7 +7,7 @@
 --         past its time; or {not_ready}
 -- Events  none
 --
--- @include state records waiting answers
+-- @include state records waiting answers showing
 
 if gate ~= 'open' then
   return {Outcome.NOT_READY}
@@ -16,14 +16,10 @@ local live = live_of(ARGV[1])
 local answers = {}
 for index = 2, #live, 2 do
   local enrollment = live[index]
-  local record = record_of(enrollment)
-  if record[Record.EXPIRES_AT] > 0 and record[Record.EXPIRES_AT] <= now then
+  local shown = show(enrollment, record_of(enrollment))
+  if not shown then
     return {Outcome.BEHIND}
   end
-  local position = 0
-  if record[Record.STATUS] == 'waitlisted' then
-    position = position_of(offering_of(record[Record.OFFERING]), record, enrollment)
-  end
-  answers[#answers + 1] = answer(Outcome.CHANGED, enrollment, packed_records[enrollment], position)
+  answers[#answers + 1] = shown
 end
 return reply(answers)
