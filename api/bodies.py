@@ -49,7 +49,11 @@ async def read_json(call: Call, bytes_max: int) -> object | web.Response:
     body = await read(call, bytes_max)
     if isinstance(body, web.Response):
         return body
-    raw = strict_json.loads(body) if body else {}
+    if len(body) > SMALL_BYTES_MAX:
+        # It takes a while: the loop stays free for sign-ups.
+        raw = await asyncio.to_thread(strict_json.loads, body)
+    else:
+        raw = strict_json.loads(body) if body else {}
     return problems.invalid([raw], call.language) if isinstance(raw, Fault) else raw
 
 

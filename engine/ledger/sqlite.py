@@ -19,7 +19,7 @@ from engine.ledger.batch import Changes, reduce
 from engine.ledger.protocol import DeadLetter, Fenced, Refused, Registration, Unavailable
 
 BUSY_TIMEOUT_S: Final = 10.0
-TURN_S: Final = 0.01
+BUSY_PAUSE_S: Final = 0.005
 CACHE_KIB: Final = 65_536
 CHECKPOINT_PAGES: Final = 4_000
 """A batch of a rush touches about a page per member (by their index), and a checkpoint costs two more fsyncs."""
@@ -136,7 +136,7 @@ class _Session:
         with _translated(self._path):
             connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._connection = connection
-            _turn_to_wal(connection)
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -156,16 +156,16 @@ class _Session:
         self._thread.shutdown()
 
 
-def _turn_to_wal(connection: sqlite3.Connection) -> None:
-    """Turning a new file to WAL needs it alone, and SQLite does not wait for that: those who open it take turns."""
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Two that switch a new file at once can stand in each other's way, and for that SQLite does not wait by itself."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
-            time.sleep(TURN_S)
+            time.sleep(BUSY_PAUSE_S)
         else:
             return
 

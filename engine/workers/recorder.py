@@ -22,7 +22,7 @@ from engine.live.streams import Entry, State, Streams
 logger = logging.getLogger(__name__)
 
 BATCH_ENTRIES_MAX: Final = 1_000
-IDLE_MS_MAX: Final = 500
+IDLE_MS_MAX: Final = 200
 LEASE_TTL_MS: Final = 2_000
 TRIM_EVERY_ENTRIES: Final = 1_000
 GAP_PAUSE_S: Final = 10.0

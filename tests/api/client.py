@@ -5,7 +5,7 @@ import io
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,6 +159,12 @@ class Client:
         """A connection on which nothing was sent yet."""
         assert self.url.host is not None
         return await asyncio.open_connection(self.url.host, self.url.port)
+
+    def another(self, **settings: Any) -> AbstractAsyncContextManager["Client"]:
+        """The api in another process, as it were: on the same Redis and ledger, with a runtime of its own."""
+        mine = self.stand.runtime.settings
+        assert mine.redis_url is not None
+        return served(mine.redis_url, mine.data, database_url=mine.database_url, **settings)
 
     async def record(self, within: str = CAMPAIGN) -> None:
         """Bring every event into the ledger, as the recorder does it."""

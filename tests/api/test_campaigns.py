@@ -1,14 +1,13 @@
 """Campaign documents over HTTP: publish, see, and the conditions of both."""
 
 import asyncio
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from engine.domain import document
 from engine.domain.campaign import Campaign
-from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, served, written
+from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, written
 from tests.domain import documents
 from tests.stand import campaign, offering
 
@@ -71,11 +70,9 @@ async def test_several_lines_of_a_condition_are_one_list(client: Client) -> None
     ).status == 200
 
 
-async def test_a_condition_holds_for_what_another_process_published(
-    client: Client, one_redis_url: str, data_directory: Path
-) -> None:
+async def test_a_condition_holds_for_what_another_process_published(client: Client) -> None:
     await client.stand.publish(campaign())
-    async with served(one_redis_url, data_directory) as other:
+    async with client.another() as other:
         for version in range(2, 8):
             asked = client if version % 2 else other
             replaced = written(offering(title={"zh": str(version), "en": "t"}))
@@ -87,10 +84,8 @@ async def test_a_condition_holds_for_what_another_process_published(
             assert (await each.sign_up()).status in (200, 201)
 
 
-async def test_of_two_units_that_publish_one_name_at_once_one_has_it(
-    client: Client, one_redis_url: str, data_directory: Path
-) -> None:
-    async with served(one_redis_url, data_directory) as other:
+async def test_of_two_units_that_publish_one_name_at_once_one_has_it(client: Client) -> None:
+    async with client.another() as other:
         for number in range(10):
             name = f"c{number}"
             answers = await asyncio.gather(

@@ -13,10 +13,7 @@ from tests import postgres
 from tests.api.client import HERE, OFFICER, OPS, ORGANIZER, Answer, Client, person, request, served, written
 from tests.api.conftest import CANARY
 from tests.api.redis_proxy import RedisProxy, between
-from tests.fixtures.postgres import migrated_template, postgres_server, postgres_url
 from tests.stand import campaign, offering
-
-__all__ = ["migrated_template", "postgres_server", "postgres_url"]
 
 SIGN_UP = f"{HERE}/offerings/soap/enrollments"
 NEVER_MADE = f"{HERE}/enrollments/{'x' * 16}"
@@ -121,11 +118,11 @@ async def test_a_stall_is_unknown_and_beyond_the_bound_overloaded(client: Client
     in_flight = asyncio.create_task(client.sign_up("m1", key="k"))
     await proxy.until_held()
     waiting = asyncio.create_task(client.sign_up("m2", key="k"))
-    while client.stand.decisions.waiting == 0:
+    while client.stand.decisions.waiting == 0:  # noqa: ASYNC110  the queue says so to nobody
         await asyncio.sleep(0)
     assert is_503(await client.sign_up("m3", key="k"), "overloaded")
     assert is_503(await in_flight, "unknown")
-    await waiting
+    assert (await waiting).code in ("unknown", "not_ready")
     proxy.release()
     again = [await client.sign_up(f"m{number}", key="k") for number in (1, 2, 3)]
     assert [each.status for each in again] == [201, 201, 202]

@@ -11,12 +11,11 @@ SIZE = 11
 
 
 async def main(url: str) -> None:
-    """Say `recording` before the first batch."""
+    """Go on from the cursor, in small batches."""
     log = rush(LENGTH)
     ledger = connect(url)
     await ledger.open()
     (known,) = await ledger.campaigns()
-    print("recording", flush=True)
     for begin in range(known.recorded_seq, log.seq, SIZE):
         await ledger.record(CAMPAIGN, 1, begin, log.entries[begin : begin + SIZE])
     await ledger.close()

@@ -1,0 +1,100 @@
+"""Serving: the bound on connections, and an end that answers what is in flight."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.api.client import HERE, person, request, served
+from tests.api.redis_proxy import RedisProxy, between
+from tests.stand import campaign
+
+ALIVE = request("GET", "/healthz")
+SIGN_UP = f"{HERE}/offerings/soap/enrollments"
+
+
+@pytest.fixture
+async def proxy(one_redis_url: str, data_directory: Path) -> AsyncIterator[RedisProxy]:
+    async with between(one_redis_url, data_directory) as standing:
+        yield standing
+
+
+async def is_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    try:
+        writer.write(ALIVE)
+        return b" 200 " in await reader.readline()
+    except ConnectionError:
+        return False
+
+
+async def test_connections_are_bounded(one_redis_url: str, data_directory: Path) -> None:
+    async with served(one_redis_url, data_directory, connections_max=5) as client:
+        for _ in range(3):
+            opened = await asyncio.gather(*(client.connect() for _ in range(40)))
+            answers = await asyncio.gather(*(is_served(*each) for each in opened))
+            assert sum(answers) == 5
+            for (reader, writer), answer in zip(opened, answers, strict=True):
+                if answer:
+                    # The server closes its side when it has seen the end of this one.
+                    writer.write_eof()
+                    await reader.read()
+                writer.close()
+
+
+async def test_the_end_answers_what_is_in_flight_and_takes_nothing_new(
+    proxy: RedisProxy, data_directory: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(served(proxy.url, data_directory))
+        await client.stand.publish(campaign())
+        idle_reader, idle_writer = await client.connect()
+        assert await is_served(idle_reader, idle_writer)
+        proxy.hold()
+        reader, writer = await client.connect()
+        writer.write(request("POST", SIGN_UP, person("m1"), b"{}"))
+        await proxy.until_held()
+        ending = asyncio.create_task(stack.pop_all().aclose())
+        # An idle connection is closed as soon as the end begins.
+        await idle_reader.read()
+        with pytest.raises(OSError):  # noqa: PT011  refused, whatever the system calls it
+            await client.connect()
+        assert not ending.done()
+        proxy.release()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201 ")
+        await ending
+        for each in (idle_writer, writer):
+            each.close()
+
+
+async def test_the_end_cuts_nobody_short_who_asks_again_and_again(
+    one_redis_url: str, data_directory: Path
+) -> None:
+    """Of requests that go out without a pause while the server ends, each is answered whole or never taken."""
+    answered: list[bytes] = []
+    busy = asyncio.Event()
+    async with served(one_redis_url, data_directory) as client:
+        await client.stand.publish(campaign())
+
+        async def ask_for_ever(member: str) -> None:
+            reader, writer = await client.connect()
+            while True:
+                writer.write(request("POST", SIGN_UP, person(member), b"{}"))
+                try:
+                    status = await reader.readline()
+                except ConnectionError:
+                    break
+                if not status:
+                    break
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                answered.append(await reader.readexactly(length))
+                if len(answered) >= 100:
+                    busy.set()
+            writer.close()
+
+        asking = [asyncio.create_task(ask_for_ever(f"m{number}")) for number in range(8)]
+        await busy.wait()
+    await asyncio.gather(*asking)
+    assert all(each.startswith(b"{") and each.endswith(b"}") for each in answered)
