@@ -5,7 +5,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aiohttp import web
@@ -73,16 +73,17 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     await runner.setup()
     if jwks:
         jwks.start()
-    refreshing = asyncio.create_task(_refresh_forever(runtime))
+    stopping = asyncio.Event()
+    refreshing = asyncio.create_task(_refresh_until(stopping, runtime))
     try:
         await BoundedSite(runner, sock, settings.connections_max).start()
         yield api
     finally:
-        refreshing.cancel()
-        await asyncio.gather(refreshing, return_exceptions=True)
+        stopping.set()
         await runner.cleanup()
         if jwks:
             await jwks.stop()
+        await refreshing
 
 
 def _without_the_request(record: logging.LogRecord) -> bool:
@@ -96,9 +97,14 @@ def _without_the_request(record: logging.LogRecord) -> bool:
 http_logger.addFilter(_without_the_request)
 
 
-async def _refresh_forever(runtime: Runtime) -> None:
+async def _refresh_until(stopping: asyncio.Event, runtime: Runtime) -> None:
+    # To be cancelled would not do: before Python 3.12 asyncio.wait_for, with which redis-py sends, may swallow that.
     while True:
-        await asyncio.sleep(REFRESH_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REFRESH_S):
+                await stopping.wait()
+        if stopping.is_set():
+            return
         try:
             await runtime.catalog.refresh()
         except NothingRan as error:

@@ -10,12 +10,14 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from engine.clock import Clock
 from engine.domain.enrollment import Record
-from engine.ledger.protocol import Registration
+from engine.ledger.protocol import Ledger, Registration
 from engine.live import inspection
 from engine.live.consistency import violations
 from engine.live.inspection import Snapshot
-from engine.runtime import Runtime
+from engine.live.server import Server
+from engine.live.streams import Streams
 
 PAGE_ENTRIES: Final = 2_000
 LOOK_S: Final = 0.05
@@ -40,8 +42,11 @@ class Finding(Struct, frozen=True):
 class Audit:
     """Compares the campaigns of one deployment."""
 
-    def __init__(self, runtime: Runtime, wait_s: float) -> None:
-        self._runtime = runtime
+    def __init__(self, server: Server, ledger: Ledger, clock: Clock, wait_s: float) -> None:
+        self._server = server
+        self._streams = Streams(server)
+        self._ledger = ledger
+        self._clock = clock
         self._wait_s = wait_s
 
     async def run(self, registration: Registration) -> Finding:
@@ -50,7 +55,7 @@ class Audit:
         Raises live.server.NothingRan or ledger.protocol.Unavailable.
         """
         for _ in range(READINGS_MAX):
-            snapshot = await inspection.read(self._runtime.server, registration.campaign)
+            snapshot = await inspection.read(self._server, registration.campaign)
             if snapshot is None:
                 lost = ["its state is not in Redis"] if registration.created else []
                 return _finding(registration, 0, 0, lost, [])
@@ -76,7 +81,7 @@ class Audit:
     async def _compare_moving(self, campaign: str) -> Finding:
         """The comparison of each enrollment by itself, while sales go on."""
         in_ledger = await self._ledger_records(campaign)
-        in_redis = await inspection.read_records(self._runtime.server, campaign, list(in_ledger))
+        in_redis = await inspection.read_records(self._server, campaign, list(in_ledger))
         differences = [*await self._log(campaign), *await self._persisting(campaign, in_redis, in_ledger)]
         registration = await self._registration(campaign)
         seq = registration.recorded_seq
@@ -84,33 +89,33 @@ class Audit:
 
     async def _stands_still(self, campaign: str, snapshot: Snapshot, recorded: Registration) -> bool:
         """Whether both sides are still as they were read, so that all of it is of one moment."""
-        state = await self._runtime.streams.state(campaign)
+        state = await self._streams.state(campaign)
         return (
             state is not None and state.seq == snapshot.seq and await self._registration(campaign) == recorded
         )
 
     async def _drained(self, campaign: str, seq: int) -> Registration:
         """The registration, once the ledger has recorded `seq` or the wait is over, for good."""
-        deadline_s = self._runtime.clock.monotonic_s() + self._wait_s
+        deadline_s = self._clock.monotonic_s() + self._wait_s
         while True:
             registration = await self._registration(campaign)
             if registration.recorded_seq >= seq:
                 return registration
-            if self._runtime.clock.monotonic_s() >= deadline_s:
+            if self._clock.monotonic_s() >= deadline_s:
                 self._wait_s = 0
                 return registration
             await asyncio.sleep(LOOK_S)
 
     async def _registration(self, campaign: str) -> Registration:
-        known = await self._runtime.ledger.campaigns()
+        known = await self._ledger.campaigns()
         return next(each for each in known if each.campaign == campaign)
 
     async def _log(self, campaign: str) -> list[str]:
         """Dead letters, and seqs that neither they nor the ledger's events have."""
-        letters = await self._runtime.ledger.dead_letters(campaign)
+        letters = await self._ledger.dead_letters(campaign)
         lines = [f"event {letter.seq} is a dead letter: {letter.reason}" for letter in letters]
         known, after_seq = {letter.seq for letter in letters}, 0
-        while page := await self._runtime.ledger.events(campaign, after_seq, PAGE_ENTRIES):
+        while page := await self._ledger.events(campaign, after_seq, PAGE_ENTRIES):
             for event in page:
                 lines += [
                     f"event {seq} is not in the ledger"
@@ -129,8 +134,8 @@ class Audit:
             if not suspects:
                 break
             names = list(suspects)
-            again = await inspection.read_records(self._runtime.server, campaign, names)
-            state = await self._runtime.streams.state(campaign)
+            again = await inspection.read_records(self._server, campaign, names)
+            state = await self._streams.state(campaign)
             await self._drained(campaign, state.seq if state else 0)
             in_ledger = await self._ledger_records(campaign)
             suspects = _differing(again, {name: in_ledger[name] for name in names if name in in_ledger})
@@ -139,14 +144,14 @@ class Audit:
     async def _ledger_records(self, campaign: str) -> dict[str, Record]:
         found: dict[str, Record] = {}
         after_seq = 0
-        while page := await self._runtime.ledger.enrollments(campaign, PAGE_ENTRIES, after_seq):
+        while page := await self._ledger.enrollments(campaign, PAGE_ENTRIES, after_seq):
             found.update((row.enrollment, row.record) for row in page)
             after_seq = page[-1].record.seq
         return found
 
     async def _compare_rest(self, campaign: str, snapshot: Snapshot) -> list[str]:
         differences = []
-        definition = await self._runtime.ledger.definition(campaign)
+        definition = await self._ledger.definition(campaign)
         if definition is None or definition.version != snapshot.version:
             version = definition.version if definition else 0
             differences.append(
@@ -159,7 +164,7 @@ class Audit:
             if record.seat:
                 place = (record.offering, record.pool)
                 seated[place] = seated.get(place, 0) + 1
-        rows = await self._runtime.ledger.seats(campaign)
+        rows = await self._ledger.seats(campaign)
         for place in sorted(seated.keys() | rows.keys()):
             redis_seats, ledger_seats = seated.get(place, 0), rows.get(place, 0)
             if redis_seats != ledger_seats:

@@ -31,7 +31,8 @@ async def stand(redis_url: str, data_directory: Path) -> AsyncIterator[Stand]:
 
 async def audit(stand: Stand, wait_s: float = 10) -> Finding:
     registrations = await stand.runtime.ledger.campaigns()
-    return await Audit(stand.runtime, wait_s).run(registrations[0])
+    opened = stand.runtime
+    return await Audit(opened.server, opened.ledger, opened.clock, wait_s).run(registrations[0])
 
 
 async def sold(stand: Stand) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 
 BASE: Final = {"engine.domain", "engine.config", "engine.clock", "engine.metrics", "engine.lock"}
-WORK: Final = BASE | {"engine.live", "engine.ledger", "engine.publishing", "engine.workers"}
+WORK: Final = BASE | {"engine.live", "engine.ledger", "engine.audit", "engine.publishing", "engine.workers"}
 ALL: Final = WORK | {"engine", "engine.runtime", "engine.commands", "engine.__main__", "api"}
 
 MAY_IMPORT: Final[Mapping[str, set[str]]] = {
@@ -22,6 +22,7 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.lock": set(),
     "engine.live": BASE | {"engine.live"},
     "engine.ledger": BASE | {"engine.ledger"},
+    "engine.audit": BASE | {"engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
     "engine.workers": WORK,
     "engine.runtime": WORK | {"engine.runtime"},

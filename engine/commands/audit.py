@@ -21,7 +21,7 @@ async def run(settings: Settings, campaigns: Sequence[str], *, wait_s: float, as
         unknown = set(campaigns) - {each.campaign for each in registrations}
         if unknown:
             raise Failed(f"the ledger knows no campaign {', '.join(sorted(unknown))}")
-        audit = Audit(runtime, wait_s)
+        audit = Audit(runtime.server, runtime.ledger, runtime.clock, wait_s)
         findings = [
             await audit.run(each) for each in registrations if each.campaign in campaigns or not campaigns
         ]

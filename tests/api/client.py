@@ -25,7 +25,8 @@ from tests.stand import CAMPAIGN, Stand, campaign, open_stand
 SECRET: Final = "the secret of the tests, 32 bytes"
 HERE: Final = f"/v1/campaigns/{CAMPAIGN}"
 NOWHERE: Final = "/v1/campaigns/nothing"
-JSON: Final = {"Content-Type": "application/json"}
+CANARY: Final = "canary-7f3a"
+"""What a test plants in all that is personal or secret, to see whether it gets into a log."""
 
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -144,6 +145,18 @@ class Client:
         answer = await self.sign_up(who, offering)
         assert answer.status in (201, 202), answer.body
         return answer.headers["Location"]
+
+    async def refused(self, method: str, path: str, body: object, **headers: str) -> tuple[int, Any]:
+        """The status, and the errors or the code, of a member's request that must change nothing."""
+        who = person(CANARY)
+        await self.stand.publish(campaign())
+        before = await self.stand.log()
+        sent = {"Idempotency-Key": CANARY} | _named(headers)
+        answer = await self.ask(method, path, who, body=body, headers=sent)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert await self.stand.log() == before
+        assert (await self.get(f"{HERE}/me", who)).json["enrollments"] == []
+        return answer.status, answer.errors if answer.code == "invalid" else answer.code
 
     async def send(self, request: bytes) -> bytes:
         """Send bytes as they stand, and return all that comes back before the server closes."""

@@ -8,10 +8,7 @@ import pytest
 import redis
 
 from engine.live import embedded
-from tests.api.client import Client, served
-
-CANARY = "canary-7f3a"
-"""What a test plants in all that is personal or secret, to see whether it gets into a log."""
+from tests.api.client import CANARY, Client, served
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from api.auth import CHALLENGE, CHALLENGE_INVALID
-from tests.api.client import HERE, SECRET, Answer, Client, person, served, token
-from tests.api.conftest import CANARY
+from tests.api.client import CANARY, HERE, SECRET, Answer, Client, person, served, token
 from tests.api.issuer import Signer, key_set, serving
 from tests.stand import campaign
 

@@ -10,8 +10,19 @@ import pytest
 from engine.ledger.protocol import Unavailable
 from engine.live.decisions import Decisions
 from tests import postgres
-from tests.api.client import HERE, OFFICER, OPS, ORGANIZER, Answer, Client, person, request, served, written
-from tests.api.conftest import CANARY
+from tests.api.client import (
+    CANARY,
+    HERE,
+    OFFICER,
+    OPS,
+    ORGANIZER,
+    Answer,
+    Client,
+    person,
+    request,
+    served,
+    written,
+)
 from tests.api.redis_proxy import RedisProxy, between
 from tests.stand import campaign, offering
 
@@ -110,6 +121,19 @@ async def test_a_lost_reply_to_a_publication_is_unknown_and_the_retry_publishes_
     assert is_503(await client.ask("PUT", HERE, ORGANIZER, body=replaced), "unknown")
     again = await client.ask("PUT", HERE, ORGANIZER, body=replaced)
     assert (again.status, again.json) == (200, {"campaign": "autumn", "version": 2, "changed": False})
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+async def test_a_first_publication_that_was_cut_short_is_mended_by_publishing_again(
+    client: Client, proxy: RedisProxy, lost: int
+) -> None:
+    new = written(name="winter")
+    proxy.lose_replies(lost)
+    for _ in range(lost):
+        assert is_503(await client.ask("PUT", "/v1/campaigns/winter", ORGANIZER, body=new), "unknown")
+    again = await client.ask("PUT", "/v1/campaigns/winter", ORGANIZER, body=new)
+    assert (again.status, again.json["version"]) == (200, 1)
+    assert (await client.sign_up(MEMBER, within="winter")).status == 201
 
 
 async def test_a_stall_is_unknown_and_beyond_the_bound_overloaded(client: Client, proxy: RedisProxy) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.client import HERE, person, request, served
+from tests.api.client import HERE, person, request, served, serving_on
 from tests.api.redis_proxy import RedisProxy, between
 from tests.stand import campaign
 
@@ -66,6 +66,16 @@ async def test_the_end_answers_what_is_in_flight_and_takes_nothing_new(
         await ending
         for each in (idle_writer, writer):
             each.close()
+
+
+async def test_it_ends_while_definitions_are_read(
+    one_redis_url: str, data_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.serving.REFRESH_S", 0)
+    async with served(one_redis_url, data_directory) as client, asyncio.timeout(20):
+        for _ in range(20):
+            async with serving_on(client.stand):
+                await client.get("/readyz")
 
 
 async def test_the_end_cuts_nobody_short_who_asks_again_and_again(

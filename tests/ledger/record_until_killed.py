@@ -2,22 +2,37 @@
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from engine.ledger.connect import connect
-from tests.ledger.logs import CAMPAIGN, rush
+from engine.ledger.protocol import Fenced, Ledger
+from tests.ledger.logs import CAMPAIGN, Log, rush
 
 LENGTH = 6_000
 SIZE = 11
 
 
+async def record_on(ledger: Ledger, log: Log) -> None:
+    """Record the rest of a log in small batches.
+
+    The last commit of a recorder that was killed may still be on its way: then the cursor is read anew.
+    """
+    seq = 0
+    while seq < log.seq:
+        (known,) = await ledger.campaigns()
+        seq = known.recorded_seq
+        with suppress(Fenced):
+            while seq < log.seq:
+                batch = log.entries[seq : seq + SIZE]
+                await ledger.record(CAMPAIGN, 1, seq, batch)
+                seq += len(batch)
+
+
 async def main(url: str) -> None:
-    """Go on from the cursor, in small batches."""
-    log = rush(LENGTH)
+    """Open the ledger, record, close it."""
     ledger = connect(url)
     await ledger.open()
-    (known,) = await ledger.campaigns()
-    for begin in range(known.recorded_seq, log.seq, SIZE):
-        await ledger.record(CAMPAIGN, 1, begin, log.entries[begin : begin + SIZE])
+    await record_on(ledger, rush(LENGTH))
     await ledger.close()
 
 
