@@ -113,7 +113,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             ledger=ledger,
             catalog=catalog,
             decisions=decisions,
-            counts=CountsReader(server),
+            counts=CountsReader(server, decisions.advance),
             streams=Streams(server),
             publisher=Publisher(server, ledger, catalog, decisions, clock),
         )

@@ -147,7 +147,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, OverflowError) as error:
-        raise Refused(str(error)) from error
+        # The message alone: its details quote the row.
+        raise Refused(str(error.args[0])) from error
     except TimeoutError as error:
         raise Unavailable("PostgreSQL did not answer in time") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

@@ -1,12 +1,12 @@
 """Live counts of a campaign, read in one step."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
-from engine.live import keys
-from engine.live.server import Server, reading
+from engine.domain import outcome
+from engine.live.server import Server
 
 
 class Counts(Struct, frozen=True):
@@ -26,30 +26,33 @@ class Counts(Struct, frozen=True):
 
 
 class CountsReader:
-    """Reads counts; requests that arrive during a reading share the next one."""
+    """Reads counts; requests that arrive while a reading is about to be sent share it.
 
-    def __init__(self, server: Server) -> None:
-        self._client = server.client
+    `advance` brings about what is due in a campaign.
+    """
+
+    def __init__(self, server: Server, advance: Callable[[str], Awaitable[object]]) -> None:
+        self._server = server
+        self._advance = advance
         self._reading: dict[str, asyncio.Task[Counts | None]] = {}
 
     async def read(self, campaign: str) -> Counts | None:
-        """The counts of a campaign, or None when its state is not in Redis. Raises NothingRan."""
+        """The counts of a campaign, or None when its state is not in Redis. Raises NothingRan or Unknown."""
         task = self._reading.get(campaign)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._read(campaign))
             self._reading[campaign] = task
-            task.add_done_callback(lambda _: self._reading.pop(campaign, None))
         return await asyncio.shield(task)
 
     async def _read(self, campaign: str) -> Counts | None:
-        # A reading under way may have been sent before what the caller has seen: it is shared only until it is sent.
+        # Once it is sent, a reading may be older than what the next caller has seen.
         await asyncio.sleep(0)
-        self._reading.pop(campaign, None)
-        with reading():
-            async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.hmget(keys.of(campaign, "META"), ["version", "seq", "gate"])
-                pipeline.hgetall(keys.of(campaign, "COUNTS"))
-                (version, seq, gate), fields = await pipeline.execute()
-        if gate != b"open":
+        del self._reading[campaign]
+        reply = await self._server.call("counts", campaign)
+        while reply[0].decode() == outcome.BEHIND:
+            await self._advance(campaign)
+            reply = await self._server.call("counts", campaign)
+        if reply[0].decode() != outcome.DECIDED:
             return None
-        return Counts(int(version), int(seq), fields)
+        _, version, seq, flat = reply
+        return Counts(version, seq, dict(zip(flat[::2], flat[1::2], strict=True)))

@@ -3,19 +3,17 @@
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  enrollment
--- Output  {decided, answers} with one answer: changed or not_found; {behind} when its hold or offer is past its
---         time; or {not_ready}
+-- Output  {decided, answers} with one answer: changed or not_found; {behind}; or {not_ready}
 -- Events  none
 --
--- @include state records waiting answers showing
+-- @include state due records waiting answers showing
 
 if gate ~= 'open' then
   return {Outcome.NOT_READY}
 end
+if is_due() then
+  return {Outcome.BEHIND}
+end
 local enrollment = ARGV[1]
 local record = record_of(enrollment)
-if not record then
-  return reply({refuse(Outcome.NOT_FOUND)})
-end
-local shown = show(enrollment, record)
-return shown and reply({shown}) or {Outcome.BEHIND}
+return reply({record and show(enrollment, record) or refuse(Outcome.NOT_FOUND)})

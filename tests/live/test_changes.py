@@ -126,6 +126,19 @@ async def test_hold_that_is_past_its_time_is_over_without_a_worker(stand: Stand)
     assert (await stand.sign_up("m1")).outcome == "waitlisted"
 
 
+async def test_whoever_looks_sees_what_time_has_brought(stand: Stand) -> None:
+    await stand.publish(campaign(offering(pools=ONE_SEAT, hold_ttl_s=1, waitlist={"size_max": 9})))
+    given, waiting = [await stand.sign_up(member) for member in ("m1", "m2")]
+    assert given.record is not None
+    await asyncio.sleep(given.record.expires_at / 1000 - stand.runtime.clock.now_ms() / 1000 + 0.002)
+    counts = await stand.runtime.counts.read(CAMPAIGN)
+    assert counts is not None
+    assert counts.waiting("soap") == 0
+    mine = await stand.decisions.mine(CAMPAIGN, "m2")
+    assert isinstance(mine, list)
+    assert [(each.enrollment, each.position) for each in mine] == [(waiting.enrollment, 0)]
+
+
 async def test_offer_goes_down_the_queue(stand: Stand) -> None:
     await stand.publish(campaign(offering(**OFFERED)))
     given = [await stand.sign_up(f"m{number}") for number in range(4)]

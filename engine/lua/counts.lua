@@ -1,0 +1,17 @@
+#!lua flags=no-writes
+-- Reads how many seats are taken and how many members wait.
+--
+-- KEYS    the campaign's keys, as live/keys.py orders them
+-- ARGV    none
+-- Output  {decided, version, seq, {name, number, name, number, …} as in COUNTS}; {behind}; or {not_ready}
+-- Events  none
+--
+-- @include state due
+
+if gate ~= 'open' then
+  return {Outcome.NOT_READY}
+end
+if is_due() then
+  return {Outcome.BEHIND}
+end
+return {Outcome.DECIDED, version, seq, redis.call('HGETALL', Key.COUNTS)}
