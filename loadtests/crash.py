@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtests import rush
-from loadtests.deployment import Deployment, audit
+from loadtests.deployment import Deployment, audit, embedded_ledger
 from loadtests.exchange import Exchange
 from loadtests.rush import SAMPLE, Report
 
@@ -70,7 +70,7 @@ def run(data: Path, members: int, clients: int, seed: int, kills: int) -> tuple[
         exchanges += rush.retry(deployment.url, deployment.secret, exchanges)
     finally:
         deployment.stop()
-    return rush.examine(data, exchanges, seconds), hit
+    return rush.examine(embedded_ledger(data), exchanges, seconds), hit
 
 
 def _free_port() -> int:

@@ -90,10 +90,15 @@ def deployed(document: Mapping[str, object], **settings: str) -> Iterator[Deploy
         shutil.rmtree(directory)
 
 
-def audit(data: Path) -> subprocess.CompletedProcess[str]:
-    """Run `seatrush audit` on a data directory."""
+def embedded_ledger(data: Path) -> str:
+    """The URL of the ledger that lies in a data directory."""
+    return f"sqlite:///{data}/ledger.db"
+
+
+def audit(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `seatrush audit` on a data directory, or on what the arguments name."""
     return subprocess.run(
-        [sys.executable, "-m", "engine", "audit", "--data", str(data)],
+        [sys.executable, "-m", "engine", "audit", "--data", str(data), *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

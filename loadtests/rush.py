@@ -35,7 +35,7 @@ from engine.domain.person import Person
 from engine.ledger.connect import connect
 from loadtests import checker
 from loadtests.checker import Violation
-from loadtests.deployment import ROOT, Deployment, audit
+from loadtests.deployment import ROOT, Deployment, audit, embedded_ledger
 from loadtests.exchange import Exchange
 
 SAMPLE: Final = ROOT / "docs" / "samples" / "workshops.yaml"
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seconds = time.monotonic() - began
         finally:
             status = deployment.stop()
-        report = examine(data, exchanges, seconds)
+        report = examine(embedded_ledger(data), exchanges, seconds)
         audited = audit(data)
     print(report.in_words())
     print(audited.stdout.strip())
@@ -128,15 +128,15 @@ def data_directory() -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def examine(data: Path, exchanges: list[Exchange], seconds: float) -> Report:
+def examine(database_url: str, exchanges: list[Exchange], seconds: float) -> Report:
     """Check what was answered against the ledger of a deployment that has ended."""
-    campaign, log = asyncio.run(_read_ledger(data))
+    campaign, log = asyncio.run(_read_ledger(database_url))
     violations = [*checker.check(campaign, log, exchanges), *checker.full(campaign, log)]
     return Report(exchanges, seconds, log, campaign, violations)
 
 
-async def _read_ledger(data: Path) -> tuple[Campaign, list[Event]]:
-    ledger = connect(f"sqlite:///{data}/ledger.db")
+async def _read_ledger(database_url: str) -> tuple[Campaign, list[Event]]:
+    ledger = connect(database_url)
     await ledger.open()
     try:
         definition = await ledger.definition(CAMPAIGN)

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import redis
 
 from api import tokens
@@ -14,24 +16,38 @@ from engine.domain import events
 from engine.domain.campaign import Campaign
 from engine.live import keys
 from loadtests import checker, crash, rush
-from loadtests.deployment import ROOT, Deployment, audit
+from loadtests.deployment import ROOT, Deployment, audit, embedded_ledger
 
 
 def test_rush(data_directory: Path) -> None:
-    data = data_directory / "data"
-    deployment = Deployment(data, "--apply", str(rush.SAMPLE))
+    check_rush(data_directory / "data", 5_000, [], embedded_ledger(data_directory / "data"))
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_rush_on_each_redis_and_ledger(
+    request: pytest.FixtureRequest, redis_url: str, dialect: str, data_directory: Path
+) -> None:
+    database_url = embedded_ledger(data_directory)
+    if dialect == "postgres":
+        database_url = request.getfixturevalue("postgres_url")
+    where = ["--redis", redis_url, "--database", database_url]
+    check_rush(data_directory / "data", 1_500, where, database_url)
+
+
+def check_rush(data: Path, members: int, where: Sequence[str], database_url: str) -> None:
+    """A rush on a deployment: every promise holds, whatever should happen in one did, and the audit agrees."""
+    deployment = Deployment(data, "--apply", str(rush.SAMPLE), *where)
     try:
-        exchanges = rush.run(deployment.url, deployment.secret, members=5_000, clients=8, seed=1)
+        exchanges = rush.run(deployment.url, deployment.secret, members, clients=8, seed=1)
     finally:
         assert deployment.stop() == 0
-    report = rush.examine(data, exchanges, seconds=1)
+    report = rush.examine(database_url, exchanges, seconds=1)
     assert report.violations == [], report.in_words()
-    # Whatever a rush should try, this one tried.
     assert {0, 503}.isdisjoint(exchange.status for exchange in exchanges)
     kinds = Counter(event.header.type for event in report.log)
     assert kinds["cancelled"] > 20
     assert kinds["promoted"] > 5
-    audited = audit(data)
+    audited = audit(data, *where)
     assert audited.returncode == 0, audited.stdout + audited.stderr
 
 
