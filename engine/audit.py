@@ -1,230 +1,324 @@
-"""The audit: Redis against the ledger, campaign by campaign, with every difference named.
+"""The audit: what Redis holds of a campaign against what the ledger holds of it, and each against itself.
 
-Neither member ids nor keys are named, only enrollments, offerings and pools.
+Sales may go on. Where nothing was decided during the reading, both sides are of one moment and everything is
+compared. Where something was, enrollments that differ are read again until they agree, or stand still and differ.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from engine.clock import Clock
+from engine.domain import difference, events
+from engine.domain.difference import Difference, Seating
 from engine.domain.enrollment import Record
-from engine.ledger.protocol import Ledger, Registration
-from engine.live import inspection
-from engine.live.consistency import violations
-from engine.live.inspection import Snapshot
+from engine.domain.events import Event
+from engine.ledger.consistency import Log
+from engine.ledger.protocol import Ledger, Registration, Row
+from engine.live.consistency import Consistency, decode
+from engine.live.inspection import Inspector, Reading
+from engine.live.requests import Requests
 from engine.live.server import Server
-from engine.live.streams import Streams
+from engine.live.streams import State, Streams
 
+READINGS_MAX: Final = 3
+ROUNDS_MAX: Final = 10
 PAGE_ENTRIES: Final = 2_000
-LOOK_S: Final = 0.05
-READINGS_MAX: Final = 5
-MOVING: Final = "it was changing all the while: its indexes were not checked, only each enrollment"
+POLL_S: Final = 0.05
 
-_KEPT_BY_BOTH: Final = tuple(field for field in Record.__struct_fields__ if field != "queues")
+MOVING: Final = "sales went on: counters, indexes, queues, timers and remembered requests were not compared"
+LOST: Final = Difference("", "has no state in Redis: it is lost")
 
 
-class Finding(Struct, frozen=True):
-    """What the audit has to say of one campaign."""
+class Result(Struct):
+    """What the audit of one campaign found; `notes` are no differences."""
 
     campaign: str
-    agree: bool
+    seq: int = 0
+    recorded_seq: int = 0
+    enrollments: int = 0
+    differences: list[Difference] = []
+    notes: list[str] = []
+
+
+class Suspect(Struct, frozen=True):
+    """An enrollment that was read differently on the two sides."""
+
     seq: int
-    recorded_seq: int
-    enrollments: int
-    differences: list[str]
-    notes: list[str]
+    """Its sign-up's: the ledger finds it by this."""
+    differences: list[Difference]
+
+
+class Unrecorded(Struct, frozen=True):
+    """What the events are about that the ledger does not have."""
+
+    enrollments: frozenset[str] = frozenset()
+    publishes: bool = False
+
+
+class Sides(Struct, frozen=True):
+    """What was read of both sides."""
+
+    reading: Reading
+    registration: Registration
+    unrecorded: Unrecorded
+    consistency: Consistency
+    suspects: dict[str, Suspect]
+    differences: list[Difference]
+    """What the ledger's enrollments and its table of seats say against each other."""
+
+
+async def known(server: Server, ledger: Ledger) -> list[str]:
+    """Every campaign that the ledger or Redis knows, in order."""
+    registered = {registration.campaign for registration in await ledger.campaigns()}
+    return sorted(registered.union(await Inspector(server).campaigns()))
 
 
 class Audit:
-    """Compares the campaigns of one deployment."""
+    """The audit of one campaign, which waits up to `wait_s` for what is on its way to the ledger."""
 
-    def __init__(self, server: Server, ledger: Ledger, clock: Clock, wait_s: float) -> None:
-        self._server = server
+    def __init__(self, server: Server, ledger: Ledger, clock: Clock, campaign: str, wait_s: float) -> None:
+        self._inspector = Inspector(server)
         self._streams = Streams(server)
         self._ledger = ledger
         self._clock = clock
-        self._wait_s = wait_s
+        self._campaign = campaign
+        self._patience_s = wait_s
 
-    async def run(self, registration: Registration) -> Finding:
-        """Compare one campaign, after waiting until the ledger has what Redis has now.
+    async def run(self) -> Result:
+        """Compare. Raises live.server.NothingRan or ledger.protocol.Unavailable when a side cannot be asked."""
+        result = Result(self._campaign)
+        state, registration = await self._published()
+        if registration is None:
+            result.differences.append(Difference("", "is in Redis, and unknown to the ledger"))
+        elif state is not None:
+            await self._recorded(state.seq)
+            await self._compare(result)
+        elif registration.created:
+            result.recorded_seq = registration.recorded_seq
+            result.differences.append(LOST)
+        else:
+            result.notes.append("registered, not published")
+        return result
 
-        Raises live.server.NothingRan or ledger.protocol.Unavailable.
-        """
-        for _ in range(READINGS_MAX):
-            snapshot = await inspection.read(self._server, registration.campaign)
-            if snapshot is None:
-                lost = ["its state is not in Redis"] if registration.created else []
-                return _finding(registration, 0, 0, lost, [])
-            finding = await self._compare(registration.campaign, snapshot)
-            if finding is not None:
-                return finding
-        return await self._compare_moving(registration.campaign)
-
-    async def _compare(self, campaign: str, snapshot: Snapshot) -> Finding | None:
-        """The comparison of one moment, or None when either side moved meanwhile."""
-        recorded = await self._drained(campaign, snapshot.seq)
-        differences = [
-            *_positions(snapshot, recorded),
-            *await self._log(campaign),
-            *_flat(_differing(snapshot.records, await self._ledger_records(campaign))),
-            *violations(snapshot),
-            *await self._compare_rest(campaign, snapshot),
-        ]
-        if not await self._stands_still(campaign, snapshot, recorded):
-            return None
-        return _finding(recorded, snapshot.seq, len(snapshot.records), differences, [])
-
-    async def _compare_moving(self, campaign: str) -> Finding:
-        """The comparison of each enrollment by itself, while sales go on."""
-        in_ledger = await self._ledger_records(campaign)
-        in_redis = await inspection.read_records(self._server, campaign, list(in_ledger))
-        differences = [*await self._log(campaign), *await self._persisting(campaign, in_redis, in_ledger)]
-        registration = await self._registration(campaign)
-        seq = registration.recorded_seq
-        return _finding(registration, seq, len(in_redis), differences, [MOVING])
-
-    async def _stands_still(self, campaign: str, snapshot: Snapshot, recorded: Registration) -> bool:
-        """Whether both sides are still as they were read, so that all of it is of one moment."""
-        state = await self._streams.state(campaign)
-        return (
-            state is not None and state.seq == snapshot.seq and await self._registration(campaign) == recorded
-        )
-
-    async def _drained(self, campaign: str, seq: int) -> Registration:
-        """The registration, once the ledger has recorded `seq` or the wait is over, for good."""
-        deadline_s = self._clock.monotonic_s() + self._wait_s
+    async def _published(self) -> tuple[State | None, Registration | None]:
+        """Where both sides stand, once no publication is under way between them."""
+        deadline_s = self._clock.monotonic_s() + self._patience_s
         while True:
-            registration = await self._registration(campaign)
+            state, registration = await self._inspector.state(self._campaign), await self._registration()
+            if state is None and registration is not None and registration.created:
+                # It may have been made between the two readings.
+                state = await self._inspector.state(self._campaign)
+            if state is None or registration is None:
+                return state, registration
+            under_way = not registration.created or state.gate == "new"
+            if not under_way or self._clock.monotonic_s() >= deadline_s:
+                return state, registration
+            await asyncio.sleep(POLL_S)
+
+    async def _registration(self) -> Registration | None:
+        campaigns = await self._ledger.campaigns()
+        return next((each for each in campaigns if each.campaign == self._campaign), None)
+
+    async def _recorded(self, seq: int) -> Registration:
+        """Where the ledger stands, once it has recorded `seq` or the patience is at its end, for good."""
+        deadline_s = self._clock.monotonic_s() + self._patience_s
+        while True:
+            registration = await self._registration()
+            assert registration is not None, "the ledger never forgets a campaign"
             if registration.recorded_seq >= seq:
                 return registration
             if self._clock.monotonic_s() >= deadline_s:
-                self._wait_s = 0
+                self._patience_s = 0
                 return registration
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
-    async def _registration(self, campaign: str) -> Registration:
-        known = await self._ledger.campaigns()
-        return next(each for each in known if each.campaign == campaign)
+    async def _compare(self, result: Result) -> None:
+        sides = await self._sides()
+        if sides is None:
+            result.differences.append(LOST)
+            return
+        reading, registration = sides.reading, sides.registration
+        result.seq, result.recorded_seq = reading.state.seq, registration.recorded_seq
+        result.enrollments = len(reading.enrollments)
+        log = Log(self._ledger, self._campaign, registration.recorded_seq)
+        requests = Requests(reading)
+        kept = await self._inspector.log(self._campaign)
+        async for page in log.pages():
+            requests.compare(page)
+            if page[-1].seq >= kept.first > 0:
+                log.differences += await self._altered(page, registration.epoch)
+        found = result.differences
+        found += await self._standing(sides)
+        found += log.differences
+        if not await self._stands_still(reading, registration):
+            found += await self._persisting(sides.suspects, result.notes)
+            result.notes.append(MOVING)
+            return
+        for name, suspect in sides.suspects.items():
+            if name not in sides.unrecorded.enrollments:
+                found += suspect.differences
+        found += sides.differences
+        found += sides.consistency.differences()
+        if log.is_readable:
+            found += requests.differences(sides.unrecorded.enrollments)
 
-    async def _log(self, campaign: str) -> list[str]:
-        """Dead letters, and seqs that neither they nor the ledger's events have."""
-        letters = await self._ledger.dead_letters(campaign)
-        lines = [f"event {letter.seq} is a dead letter: {letter.reason}" for letter in letters]
-        known, after_seq = {letter.seq for letter in letters}, 0
-        while page := await self._ledger.events(campaign, after_seq, PAGE_ENTRIES):
-            for event in page:
-                lines += [
-                    f"event {seq} is not in the ledger"
-                    for seq in range(after_seq + 1, event.seq)
-                    if seq not in known
-                ]
-                after_seq = event.seq
-        return lines
+    async def _sides(self) -> Sides | None:
+        """Both sides, of one moment if they stand still for it; None when Redis has no state."""
+        for reading_number in range(1, READINGS_MAX + 1):
+            reading = await self._inspector.read(self._campaign)
+            if reading is None:
+                return None
+            registration = await self._recorded(reading.state.seq)
+            unrecorded = await self._unrecorded(registration, reading.state.seq)
+            consistency = Consistency(reading)
+            suspects, differences = await self._rows(reading, consistency.capacities)
+            if reading_number == READINGS_MAX or await self._stands_still(reading, registration):
+                return Sides(reading, registration, unrecorded, consistency, suspects, differences)
+        raise AssertionError("the last reading returns")
 
-    async def _persisting(
-        self, campaign: str, in_redis: Mapping[str, Record], in_ledger: Mapping[str, Record]
-    ) -> list[str]:
-        """Differences of enrollments that stay when they are read again: either side may just have moved on."""
-        suspects = _differing(in_redis, in_ledger)
-        for _ in range(READINGS_MAX):
-            if not suspects:
+    async def _stands_still(self, reading: Reading, registration: Registration) -> bool:
+        """Whether both sides are still as they were read."""
+        state = await self._inspector.state(self._campaign)
+        return state == reading.state and await self._registration() == registration
+
+    async def _unrecorded(self, registration: Registration, seq: int) -> Unrecorded:
+        """What the stream has after the ledger's cursor; nothing where the ledger has recorded `seq`."""
+        enrollments, publishes, after_seq = set(), False, registration.recorded_seq
+        while after_seq < seq:
+            entries = await self._streams.read(self._campaign, registration.epoch, after_seq, PAGE_ENTRIES)
+            if not entries:
                 break
-            names = list(suspects)
-            again = await inspection.read_records(self._server, campaign, names)
-            state = await self._streams.state(campaign)
-            await self._drained(campaign, state.seq if state else 0)
-            in_ledger = await self._ledger_records(campaign)
-            suspects = _differing(again, {name: in_ledger[name] for name in names if name in in_ledger})
-        return _flat(suspects)
+            for entry in entries:
+                try:
+                    header = events.decode(self._campaign, entry.id, entry.fields).header
+                except events.Undecodable:
+                    continue
+                enrollments.add(header.enrollment)
+                publishes = publishes or header.type == "published"
+            after_seq = events.parse_id(entries[-1].id)[1]
+        return Unrecorded(frozenset(enrollments), publishes)
 
-    async def _ledger_records(self, campaign: str) -> dict[str, Record]:
-        found: dict[str, Record] = {}
+    # The ledger's enrollments
+
+    async def _rows(
+        self, reading: Reading, capacities: Mapping[tuple[str, str], int]
+    ) -> tuple[dict[str, Suspect], list[Difference]]:
+        """The ledger's enrollments, held against the reading and against the ledger's table of seats."""
+        suspects: dict[str, Suspect] = {}
+        seating = Seating(capacities, "the ledger")
+        unseen = set(reading.enrollments)
+        async for row in self._pages():
+            name = row.enrollment
+            unseen.discard(name)
+            seating.add(name, row.record)
+            if found := _differences(name, reading.enrollments.get(name), row.record):
+                suspects[name] = Suspect(row.record.seq, found)
+        for name in unseen:
+            packed = reading.enrollments[name]
+            record = decode(packed)
+            suspects[name] = Suspect(record.seq if record else 0, _differences(name, packed, None))
+        seats = await self._ledger.seats(self._campaign)
+        differences = list(seating.differences())
+        for place in sorted(seats.keys() | seating.taken.keys()):
+            number, taken = seats.get(place, 0), seating.taken.get(place, 0)
+            if number != taken:
+                what = f"the ledger's table of seats has {number}, its enrollments hold {taken}"
+                differences.append(Difference("/".join(place), what))
+        return suspects, differences
+
+    async def _pages(self) -> AsyncIterator[Row]:
         after_seq = 0
-        while page := await self._ledger.enrollments(campaign, PAGE_ENTRIES, after_seq):
-            found.update((row.enrollment, row.record) for row in page)
-            after_seq = page[-1].record.seq
+        while rows := await self._ledger.enrollments(self._campaign, PAGE_ENTRIES, after_seq):
+            for row in rows:
+                yield row
+            after_seq = rows[-1].record.seq
+
+    async def _row(self, name: str, seq: int) -> Record | None:
+        rows = await self._ledger.enrollments(self._campaign, 1, seq - 1)
+        return rows[0].record if rows and rows[0].enrollment == name else None
+
+    async def _persisting(self, suspects: dict[str, Suspect], notes: list[str]) -> list[Difference]:
+        """The differences that are real: Redis did not change the enrollment while the ledger was asked."""
+        found: list[Difference] = []
+        for _ in range(ROUNDS_MAX):
+            if not suspects:
+                return found
+            names = list(suspects)
+            seq, before = await self._inspector.records(self._campaign, names)
+            registration = await self._recorded(seq)
+            unrecorded = await self._unrecorded(registration, seq)
+            rows = [await self._row(name, suspects[name].seq) for name in names]
+            _, after = await self._inspector.records(self._campaign, names)
+            moved: dict[str, Suspect] = {}
+            for name, first, row, second in zip(names, before, rows, after, strict=True):
+                if name in unrecorded.enrollments:
+                    continue
+                if first != second:
+                    moved[name] = suspects[name]
+                else:
+                    found += _differences(name, first, row)
+            suspects = moved
+        notes.append(f"{len(suspects)} enrollments changed each time they were read, and were not compared")
         return found
 
-    async def _compare_rest(self, campaign: str, snapshot: Snapshot) -> list[str]:
-        differences = []
-        definition = await self._ledger.definition(campaign)
-        if definition is None or definition.version != snapshot.version:
-            version = definition.version if definition else 0
-            differences.append(
-                f"the definition is version {snapshot.version} in Redis, {version} in the ledger"
-            )
-        elif msgspec.json.decode(definition.document, type=type(snapshot.document)) != snapshot.document:
-            differences.append(f"version {snapshot.version} of the definition differs")
-        seated: dict[tuple[str, str], int] = {}
-        for record in snapshot.records.values():
-            if record.seat:
-                place = (record.offering, record.pool)
-                seated[place] = seated.get(place, 0) + 1
-        rows = await self._ledger.seats(campaign)
-        for place in sorted(seated.keys() | rows.keys()):
-            redis_seats, ledger_seats = seated.get(place, 0), rows.get(place, 0)
-            if redis_seats != ledger_seats:
-                where = "/".join(place)
-                differences.append(
-                    f"{where} has {redis_seats} seats taken in Redis, {ledger_seats} in the ledger"
-                )
-        return differences
+    # What holds while sales go on
 
+    async def _standing(self, sides: Sides) -> list[Difference]:
+        registration, recorded_seq = sides.registration, sides.registration.recorded_seq
+        state, log = await self._inspector.state(self._campaign), await self._inspector.log(self._campaign)
+        trimmed = await self._registration()
+        if state is None or trimmed is None:
+            return [LOST]
+        found = []
+        if state.gate != "open":
+            found.append(f"its gate is {state.gate}")
+        if not registration.created:
+            found.append("has a state in Redis that the ledger does not know of")
+        if state.epoch != registration.epoch:
+            found.append(f"epoch is {state.epoch} in Redis, {registration.epoch} in the ledger")
+        if state.seq < recorded_seq:
+            found.append(f"seq is {state.seq} in Redis, {recorded_seq} in the ledger")
+        if (late := sides.reading.state.seq - recorded_seq) > 0:
+            found.append(f"{late} events are not in the ledger, which has recorded {recorded_seq}")
+        if log.length and log.last != log.seq:
+            found.append(f"seq is {log.seq}, and the stream ends with event {log.last}")
+        if log.length and log.length != log.last - log.first + 1:
+            found.append(f"the stream has {log.length} of the events {log.first} to {log.last}")
+        # Read after the stream: the recorder drops nothing that the ledger does not have.
+        if log.first > trimmed.recorded_seq + 1:
+            found.append(f"the stream begins with event {log.first}: the ledger needs those before")
+        if not sides.unrecorded.publishes:
+            found += await self._definition(sides.reading)
+        return [Difference("", what) for what in found]
 
-def _finding(
-    registration: Registration, seq: int, enrollments: int, differences: list[str], notes: list[str]
-) -> Finding:
-    return Finding(
-        campaign=registration.campaign,
-        agree=not differences,
-        seq=seq,
-        recorded_seq=registration.recorded_seq,
-        enrollments=enrollments,
-        differences=differences,
-        notes=notes,
-    )
+    async def _definition(self, reading: Reading) -> list[str]:
+        version = reading.state.version
+        newest = await self._ledger.definition(self._campaign)
+        same = await self._ledger.definition(self._campaign, version)
+        # A version may have been published since the reading.
+        now = await self._inspector.state(self._campaign)
+        if newest is None or same is None or (now is not None and now.version < newest.version):
+            recorded = newest.version if newest else 0
+            return [f"the definition is version {version} in Redis, {recorded} in the ledger"]
+        return [] if same.document == reading.document else [f"the documents of version {version} differ"]
 
-
-def _positions(snapshot: Snapshot, recorded: Registration) -> Iterator[str]:
-    """How far both sides are, and whether requests are taken."""
-    if snapshot.gate != "open":
-        yield f"its gate is {snapshot.gate}: it takes no requests"
-    if snapshot.epoch != recorded.epoch:
-        yield f"it is at epoch {snapshot.epoch} in Redis, {recorded.epoch} in the ledger"
-    if recorded.recorded_seq < snapshot.seq:
-        yield f"{snapshot.seq - recorded.recorded_seq} events are not in the ledger"
-    if recorded.recorded_seq > snapshot.seq:
-        yield f"Redis is at seq {snapshot.seq}, behind the ledger's {recorded.recorded_seq}"
-
-
-def _flat(suspects: Mapping[str, list[str]]) -> list[str]:
-    return [line for lines in suspects.values() for line in lines]
-
-
-def _differing(in_redis: Mapping[str, Record], in_ledger: Mapping[str, Record]) -> dict[str, list[str]]:
-    """What differs, by enrollment."""
-    found: dict[str, list[str]] = {}
-    for name in in_redis.keys() - in_ledger.keys():
-        found[name] = [f"{name}: is not in the ledger"]
-    for name, recorded in in_ledger.items():
-        live = in_redis.get(name)
-        if live is None:
-            found[name] = [f"{name}: is not in Redis"]
-            continue
-        lines = [
-            f"{name}: {field} is {_shown(field, live)} in Redis, {_shown(field, recorded)} in the ledger"
-            for field in _KEPT_BY_BOTH
-            if getattr(live, field) != getattr(recorded, field)
+    async def _altered(self, page: list[Event], epoch: int) -> list[Difference]:
+        """The events of a page of the ledger's log that are other ones in the stream."""
+        kept = await self._streams.read(self._campaign, epoch, page[0].seq - 1, len(page))
+        fields = {entry.id: entry.fields for entry in kept}
+        return [
+            Difference(f"event {event.seq}", "in the stream and in the ledger's log differ")
+            for event in page
+            if fields.get(b"%d-%d" % (event.epoch, event.seq), event.fields) != event.fields
         ]
-        if lines:
-            found[name] = lines
-    return found
 
 
-def _shown(field: str, record: Record) -> str:
-    # A member is named by no message.
-    return "someone" if field == "member" else str(getattr(record, field)) or "none"
+def _differences(name: str, packed: bytes | None, recorded: Record | None) -> list[Difference]:
+    """Where an enrollment in Redis and in the ledger differ, None where it is not there."""
+    record = None if packed is None else decode(packed)
+    if packed is not None and record is None:
+        return [Difference(name, "its record in Redis cannot be read")]
+    return list(difference.between(name, record, recorded))

@@ -1,125 +1,209 @@
-"""Consistency: within a campaign's state in Redis, counters and indexes only repeat what the enrollments say."""
+"""Consistency: whether a campaign's state in Redis agrees with itself.
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+The records of the enrollments and the document say it all; counters, free numbers, indexes, queues and timers only
+repeat it, so that a decision is fast.
+"""
 
-from engine.domain.enrollment import LIVE, SEATED
-from engine.live.inspection import Snapshot
+from collections.abc import Callable, Iterator, Mapping
 
+import msgspec
 
-def violations(snapshot: Snapshot) -> list[str]:
-    """Every way in which a state contradicts itself, one line each."""
-    return [
-        *_seats(snapshot),
-        *_counts(snapshot),
-        *_members(snapshot),
-        *_waiting(snapshot),
-        *_timers(snapshot),
-        *(
-            f"{name}: a replay would answer with it, but it does not exist"
-            for name in sorted(snapshot.answered - snapshot.records.keys())
-        ),
-    ]
+from engine.domain import campaign as documents
+from engine.domain import definition, enrollment
+from engine.domain.definition import PackedOffering, Timer
+from engine.domain.difference import Difference, Seating
+from engine.domain.enrollment import Record
+from engine.live.inspection import Reading
 
-
-def _capacities(snapshot: Snapshot) -> dict[tuple[str, str], int]:
-    return {
-        (offering.offering, pool.pool): pool.capacity
-        for offering in snapshot.document.offerings
-        for pool in offering.pools
-    }
+_document = msgspec.json.Decoder(documents.Campaign)
+_offering = msgspec.msgpack.Decoder(PackedOffering)
+_offerings = msgspec.msgpack.Decoder(list[tuple[str, PackedOffering]])
+_timers = msgspec.msgpack.Decoder(list[Timer])
+_names = msgspec.msgpack.Decoder(list[str])
+_record = msgspec.msgpack.Decoder(Record)
 
 
-def _seats(snapshot: Snapshot) -> Iterator[str]:
-    capacities = _capacities(snapshot)
-    holders: dict[tuple[str, str, int], str] = {}
-    for name, record in snapshot.records.items():
-        if (record.status in SEATED) != (record.seat > 0):
-            yield f"{name}: is {record.status} with seat {record.seat}"
-        if not record.seat:
-            continue
-        place = (record.offering, record.pool, record.seat)
-        if place in holders:
-            yield f"{name}: has seat {record.seat} of {record.offering}/{record.pool}, as {holders[place]} has"
-        holders[place] = name
-        if record.seat > capacities.get(place[:2], 0):
-            yield f"{name}: has seat {record.seat} of {record.offering}/{record.pool}, above its capacity"
+def decode(packed: bytes) -> Record | None:
+    """A record from ENROLLMENTS, None when it is not one."""
+    try:
+        return _record.decode(packed)
+    except msgspec.DecodeError:
+        return None
 
 
-def _counts(snapshot: Snapshot) -> Iterator[str]:
-    taken = Counter((record.offering, record.pool) for record in snapshot.records.values() if record.seat)
-    waiting = Counter(
-        record.offering for record in snapshot.records.values() if record.status == "waitlisted"
-    )
-    held: dict[tuple[str, str], set[int]] = {}
-    for record in snapshot.records.values():
-        if record.seat:
-            held.setdefault((record.offering, record.pool), set()).add(record.seat)
-    free: set[str] = set()
-    for (offering, pool), capacity in _capacities(snapshot).items():
-        path = f"{offering}/{pool}"
-        yield from _differs(
-            f"taken of {path}", snapshot.counts.get(f"taken/{path}", 0), taken[offering, pool]
-        )
-        mark = snapshot.counts.get(f"mark/{path}", 0)
-        seats = held.get((offering, pool), set())
-        if mark > capacity or mark < max(seats, default=0):
-            yield f"mark of {path} is {mark}, with capacity {capacity} and highest seat {max(seats, default=0)}"
-        free |= {f"{path}/{seat:08d}" for seat in range(1, mark + 1) if seat not in seats}
-    for offering_document in snapshot.document.offerings:
-        offering = offering_document.offering
-        yield from _differs(
-            f"waiting of {offering}", snapshot.counts.get(f"waiting/{offering}", 0), waiting[offering]
-        )
-    yield from _sets("free numbers", snapshot.free, free)
+def _decode_offering(packed: bytes) -> PackedOffering | None:
+    try:
+        return _offering.decode(packed)
+    except msgspec.DecodeError:
+        return None
 
 
-def _members(snapshot: Snapshot) -> Iterator[str]:
-    live = {
-        (record.member, record.offering, name)
-        for name, record in snapshot.records.items()
-        if record.status in LIVE
-    }
-    indexed = {
-        (member, entry[number], entry[number + 1])
-        for member, entry in snapshot.members.items()
-        for number in range(0, len(entry), 2)
-    }
-    for _, _, name in sorted(live - indexed):
-        yield f"{name}: is live, but not in its member's list"
-    for _, _, name in sorted(indexed - live):
-        yield f"{name}: is in a member's list, but not live as its offering and member say"
-    for (_, offering), number in Counter((member, offering) for member, offering, _ in live).items():
-        if number > 1:
-            yield f"a member has {number} live enrollments of {offering}"
+def _decode_document(document: bytes) -> documents.Campaign | None:
+    try:
+        return _document.decode(document)
+    except msgspec.DecodeError:
+        return None
 
 
-def _waiting(snapshot: Snapshot) -> Iterator[str]:
-    waiting, queues = set(), set()
-    for name, record in snapshot.records.items():
+class Consistency:
+    """A reading of one moment, held against itself. Records that cannot be read are left out."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._offerings = {name: _decode_offering(packed) for name, packed in reading.offerings.items()}
+        self._document = _decode_document(reading.document)
+        self.capacities = {
+            (name, pool.pool): pool.capacity
+            for name, offering in self._offerings.items()
+            if offering is not None
+            for pool in offering.pools
+        }
+        """The seats of each (offering, pool), as the scripts see them."""
+        self._seating = Seating(self.capacities, "Redis")
+        self._counts = dict.fromkeys([f"waiting/{name}" for name in reading.offerings], 0)
+        self._waiting: dict[str, float] = {}
+        self._queues: dict[str, float] = {}
+        self._timers: dict[str, float] = {}
+        self._live: set[str] = set()
+
+    def differences(self) -> Iterator[Difference]:
+        """Everything that the records and the document do not say."""
+        for name, packed in self._reading.enrollments.items():
+            record = decode(packed)
+            if record is not None:
+                self._add(name, record)
+        yield from self._definition()
+        yield from self._seating.differences()
+        yield from self._counters()
+        yield from self._marks()
+        yield from _index("FREE", self._free(), self._reading.free, _pool)
+        yield from _index("WAITING", self._waiting, self._reading.waiting, _enrollment)
+        yield from _index("QUEUES", self._queues, self._reading.queues, _enrollment)
+        yield from self._clock()
+        yield from self._members()
+
+    def _add(self, name: str, record: Record) -> None:
+        """Note what an enrollment leads one to expect elsewhere."""
+        self._seating.add(name, record)
+        age = f"{record.seq:016d}/{name}"
         if record.status == "waitlisted":
-            waiting.add(f"{record.offering}/{record.seq:016d}/{name}")
-            queues |= {f"{record.offering}/{queue}/{record.seq:016d}/{name}" for queue in record.queues}
-    yield from _sets("waiting", snapshot.waiting, waiting)
-    yield from _sets("queues", snapshot.queues, queues)
+            count = f"waiting/{record.offering}"
+            self._counts[count] = self._counts.get(count, 0) + 1
+            self._waiting[f"{record.offering}/{age}"] = 0
+        for queue in record.queues:
+            self._queues[f"{record.offering}/{queue}/{age}"] = 0
+        if record.expires_at:
+            self._timers[f"expires/{name}"] = record.expires_at
+        if record.status in enrollment.LIVE:
+            self._live.add(name)
+
+    def _definition(self) -> Iterator[Difference]:
+        if self._document is None:
+            yield Difference("", "the document in Redis cannot be read")
+            return
+        if self._reading.rules != definition.pack_rules(self._document):
+            yield Difference("", "its limits in Redis are not those of its document")
+        stated = dict(_offerings.decode(definition.pack_offerings(self._document)))
+        for name in sorted(stated.keys() | self._offerings.keys()):
+            if name not in stated:
+                yield Difference(name, "is in OFFERINGS and not in the document")
+            elif self._offerings.get(name) != stated[name]:
+                yield Difference(name, "its entry in OFFERINGS is not what the document says")
+
+    def _counters(self) -> Iterator[Difference]:
+        for place in self.capacities:
+            self._counts[f"taken/{'/'.join(place)}"] = self._seating.taken.get(place, 0)
+        for name in sorted(self._counts.keys() | self._reading.counts.keys()):
+            kind, _, subject = name.partition("/")
+            count = self._reading.counts.get(name, 0)
+            if kind == "mark":
+                continue
+            if name not in self._counts:
+                yield Difference(subject, f"has the count {kind}, {count}, and is not in the document")
+            elif count != self._counts[name]:
+                yield Difference(subject, f"{kind} is {count}, {self._counts[name]} by the records")
+
+    def _marks(self) -> Iterator[Difference]:
+        for place, capacity in self.capacities.items():
+            mark, highest = self._mark(place), max(self._seating.held.get(place, {0: ""}))
+            if not highest <= mark <= capacity:
+                what = (
+                    f"mark is {mark}, at least {highest} by the records, at most {capacity} by its capacity"
+                )
+                yield Difference("/".join(place), what)
+
+    def _mark(self, place: tuple[str, str]) -> int:
+        return self._reading.counts.get(f"mark/{'/'.join(place)}", 0)
+
+    def _free(self) -> dict[str, float]:
+        """The numbers up to each pool's mark that nobody holds."""
+        return {
+            f"{'/'.join(place)}/{seat:08d}": 0
+            for place in self.capacities
+            for seat in range(1, self._mark(place) + 1)
+            if seat not in self._seating.held.get(place, {})
+        }
+
+    def _clock(self) -> Iterator[Difference]:
+        """TIMERS; a moment that is due stays in it until somebody asks, and then goes."""
+        now = self._reading.at
+        moments: list[Timer] = []
+        if self._document is not None:
+            moments = _timers.decode(definition.pack_timers(self._document))
+        due = {moment.name for moment in moments if moment.at <= now}
+        due.update(f"promote/{name}" for name in self._offerings)
+        to_come = self._timers | {moment.name: moment.at for moment in moments if moment.at > now}
+        standing = {name: at for name, at in self._reading.timers.items() if not (name in due and at <= now)}
+        yield from _index("TIMERS", to_come, standing, _about)
+
+    def _members(self) -> Iterator[Difference]:
+        missing = set(self._live)
+        for member, packed in self._reading.members.items():
+            try:
+                listed = _names.decode(packed)
+            except msgspec.DecodeError:
+                yield Difference("", "an entry of MEMBERS cannot be read")
+                continue
+            newest = 0
+            for offering, name in zip(listed[::2], listed[1::2], strict=False):
+                record = decode(self._reading.enrollments.get(name, b""))
+                mine = record is not None and (record.member, record.offering) == (member, offering)
+                if record is None or not mine or name not in missing:
+                    yield Difference(name, "is in MEMBERS where it should not be")
+                    continue
+                missing.remove(name)
+                if record.seq < newest:
+                    yield Difference(name, "is in MEMBERS out of order")
+                newest = record.seq
+            if len(set(listed[::2])) < len(listed[::2]):
+                yield Difference(listed[1], "its member is in one offering twice")
+        for name in missing:
+            yield Difference(name, "is live and not in MEMBERS")
 
 
-def _timers(snapshot: Snapshot) -> Iterator[str]:
-    expiring = {
-        f"expires/{name}": record.expires_at for name, record in snapshot.records.items() if record.expires_at
-    }
-    timed = {name: at for name, at in snapshot.timers.items() if name.startswith("expires/")}
-    for name in sorted(expiring.keys() | timed.keys()):
-        if expiring.get(name) != timed.get(name):
-            yield f"timer {name} is at {timed.get(name)}, but its enrollment says {expiring.get(name)}"
+def _index(
+    part: str, expected: Mapping[str, float], found: Mapping[str, float], subject: Callable[[str], str]
+) -> Iterator[Difference]:
+    for name in expected.keys() - found.keys():
+        yield Difference(subject(name), f"{name} is not in {part}")
+    for name, score in found.items():
+        if name not in expected:
+            yield Difference(subject(name), f"{name} is in {part} and should not be")
+        elif score != expected[name]:
+            what = f"{name} is in {part} at {score:.0f}, not at {expected[name]:.0f}"
+            yield Difference(subject(name), what)
 
 
-def _differs(what: str, counted: int, actual: int) -> Iterator[str]:
-    if counted != actual:
-        yield f"{what} is counted as {counted}, the enrollments say {actual}"
+def _pool(free: str) -> str:
+    """`soap/own/00000003` to `soap/own`."""
+    return free.rpartition("/")[0]
 
 
-def _sets(what: str, indexed: Iterable[str], actual: set[str]) -> Iterator[str]:
-    indexed = set(indexed)
-    yield from (f"{what} lacks {name}" for name in sorted(actual - indexed))
-    yield from (f"{what} has {name} wrongly" for name in sorted(indexed - actual))
+def _enrollment(waiting: str) -> str:
+    """`soap/*/0000000000000017/k3J9…` to `k3J9…`."""
+    return waiting.rpartition("/")[2]
+
+
+def _about(timer: str) -> str:
+    """`releases/soap/own` to `soap/own`, `expires/k3J9…` to `k3J9…`."""
+    return timer.partition("/")[2]

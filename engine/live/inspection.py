@@ -1,89 +1,142 @@
-"""Inspection: the whole state of a campaign, read out of Redis for the audit."""
+"""Inspection: the whole state of a campaign as it lies in Redis, read in small steps so that sales go on.
 
-from collections.abc import AsyncIterator
+A reading is of one moment only if nothing was decided meanwhile: if `state` says the same after it as before.
+"""
+
+from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
-from engine.domain import campaign as documents
-from engine.domain.enrollment import Record
 from engine.live import keys
 from engine.live.server import Server, reading
+from engine.live.streams import State
 
-PAGE_ENTRIES: Final = 1_000
-
-_record = msgspec.msgpack.Decoder(Record)
-_strings = msgspec.msgpack.Decoder(list[str])
-_first_answer = msgspec.msgpack.Decoder(list[Any])
-_document = msgspec.json.Decoder(documents.Campaign)
+SCAN_ENTRIES: Final = 1_000
+"""Entries asked for in one step."""
 
 
-class Snapshot(Struct, frozen=True):
-    """Everything of one campaign; names are as `keys.PARTS` describes them."""
+class Reading(Struct, frozen=True):
+    """All keys of a campaign. What is packed stays so: a million enrollments need some hundred bytes each."""
 
-    epoch: int
-    seq: int
-    version: int
-    gate: str
-    document: documents.Campaign
-    records: dict[str, Record]
+    campaign: str
+    state: State
+    at: int
+    """The server's time when the reading began, UTC milliseconds."""
+    document: bytes
+    rules: bytes
+    offerings: dict[str, bytes]
     counts: dict[str, int]
-    free: frozenset[str]
-    members: dict[str, list[str]]
-    answered: frozenset[str]
-    """The enrollments that a replay would be answered with."""
-    waiting: frozenset[str]
-    queues: frozenset[str]
-    timers: dict[str, int]
+    enrollments: dict[str, bytes]
+    members: dict[str, bytes]
+    requests: dict[str, bytes]
+    free: dict[str, float]
+    waiting: dict[str, float]
+    queues: dict[str, float]
+    timers: dict[str, float]
 
 
-async def read(server: Server, campaign: str) -> Snapshot | None:
-    """The state of a campaign, or None when Redis has none. Raises NothingRan.
+class Log(Struct, frozen=True):
+    """What of a campaign's log is in its stream, by seq; 0 where the stream is empty."""
 
-    The parts are read one after the other: they fit together when the campaign's seq was the same after as before.
-    """
-    with reading():
-        meta = await server.client.hgetall(keys.of(campaign, "META"))
-        if b"gate" not in meta:
-            return None
-        records = {
-            name: _record.decode(packed) async for name, packed in _hash(server, campaign, "ENROLLMENTS")
-        }
-        requests = [_first_answer.decode(packed) async for _, packed in _hash(server, campaign, "REQUESTS")]
-        return Snapshot(
-            epoch=int(meta[b"epoch"]),
-            seq=int(meta[b"seq"]),
-            version=int(meta[b"version"]),
-            gate=meta[b"gate"].decode(),
-            document=_document.decode(meta[b"document"]),
-            records=records,
-            counts={name: int(number) async for name, number in _hash(server, campaign, "COUNTS")},
-            free=frozenset([name async for name, _ in _sorted_set(server, campaign, "FREE")]),
-            members={
-                name: _strings.decode(packed) async for name, packed in _hash(server, campaign, "MEMBERS")
-            },
-            answered=frozenset(first[0] for first in requests),
-            waiting=frozenset([name async for name, _ in _sorted_set(server, campaign, "WAITING")]),
-            queues=frozenset([name async for name, _ in _sorted_set(server, campaign, "QUEUES")]),
-            timers={name: int(at) async for name, at in _sorted_set(server, campaign, "TIMERS")},
-        )
+    seq: int
+    """The campaign's, at the same moment."""
+    first: int
+    last: int
+    length: int
 
 
-async def read_records(server: Server, campaign: str, enrollments: list[str]) -> dict[str, Record]:
-    """Some enrollments as they are now. Raises NothingRan."""
-    if not enrollments:
-        return {}
-    with reading():
-        packed = await server.client.hmget(keys.of(campaign, "ENROLLMENTS"), enrollments)
-    return {name: _record.decode(each) for name, each in zip(enrollments, packed, strict=True) if each}
+class Inspector:
+    """Reads campaigns. Every method raises NothingRan when the server cannot be asked."""
+
+    def __init__(self, server: Server) -> None:
+        self._client = server.client
+
+    async def campaigns(self) -> list[str]:
+        """The campaigns in Redis's directory."""
+        with reading():
+            return [_text(name) for name in await self._client.hkeys(keys.DIRECTORY)]
+
+    async def state(self, campaign: str) -> State | None:
+        """Where a campaign stands, or None when it has no whole state."""
+        with reading():
+            return _state(await self._client.hgetall(keys.of(campaign, "META")))
+
+    async def read(self, campaign: str) -> Reading | None:
+        """All keys of a campaign, or None when it has no whole state."""
+        with reading():
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.hgetall(keys.of(campaign, "META"))
+                pipeline.time()
+                pipeline.hgetall(keys.of(campaign, "OFFERINGS"))
+                pipeline.hgetall(keys.of(campaign, "COUNTS"))
+                meta, (seconds, microseconds), offerings, counts = await pipeline.execute()
+            state = _state(meta)
+            if state is None:
+                return None
+            return Reading(
+                campaign=campaign,
+                state=state,
+                at=seconds * 1000 + microseconds // 1000,
+                document=meta.get(b"document", b""),
+                rules=meta.get(b"rules", b""),
+                offerings={_text(name): packed for name, packed in offerings.items()},
+                counts={_text(name): int(count) for name, count in counts.items()},
+                enrollments=await self._hash(campaign, "ENROLLMENTS"),
+                members=await self._hash(campaign, "MEMBERS"),
+                requests=await self._hash(campaign, "REQUESTS"),
+                free=await self._sorted_set(campaign, "FREE"),
+                waiting=await self._sorted_set(campaign, "WAITING"),
+                queues=await self._sorted_set(campaign, "QUEUES"),
+                timers=await self._sorted_set(campaign, "TIMERS"),
+            )
+
+    async def records(self, campaign: str, enrollments: Sequence[str]) -> tuple[int, list[bytes | None]]:
+        """The packed record of each enrollment, None for none, and a seq that is no earlier than any of them."""
+        seq = 0
+        records: list[bytes | None] = []
+        with reading():
+            for start in range(0, len(enrollments), SCAN_ENTRIES):
+                async with self._client.pipeline(transaction=True) as pipeline:
+                    pipeline.hget(keys.of(campaign, "META"), "seq")
+                    page = enrollments[start : start + SCAN_ENTRIES]
+                    pipeline.hmget(keys.of(campaign, "ENROLLMENTS"), page)
+                    now, found = await pipeline.execute()
+                seq = int(now or 0)
+                records += found
+        return seq, records
+
+    async def log(self, campaign: str) -> Log:
+        """What is in the campaign's stream, in one step."""
+        stream = keys.of(campaign, "EVENTS")
+        with reading():
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.hget(keys.of(campaign, "META"), "seq")
+                pipeline.xrange(stream, count=1)
+                pipeline.xrevrange(stream, count=1)
+                pipeline.xlen(stream)
+                seq, first, last, length = await pipeline.execute()
+        return Log(int(seq or 0), _seq(first), _seq(last), length)
+
+    async def _hash(self, campaign: str, part: str) -> dict[str, bytes]:
+        pages = self._client.hscan_iter(keys.of(campaign, part), count=SCAN_ENTRIES)
+        return {_text(name): value async for name, value in pages}
+
+    async def _sorted_set(self, campaign: str, part: str) -> dict[str, float]:
+        pages = self._client.zscan_iter(keys.of(campaign, part), count=SCAN_ENTRIES)
+        return {_text(name): score async for name, score in pages}
 
 
-async def _hash(server: Server, campaign: str, part: str) -> AsyncIterator[tuple[str, bytes]]:
-    async for name, value in server.client.hscan_iter(keys.of(campaign, part), count=PAGE_ENTRIES):
-        yield name.decode(), value
+def _state(meta: dict[bytes, bytes]) -> State | None:
+    try:
+        return State(int(meta[b"epoch"]), int(meta[b"seq"]), int(meta[b"version"]), meta[b"gate"].decode())
+    except (KeyError, ValueError):
+        return None
 
 
-async def _sorted_set(server: Server, campaign: str, part: str) -> AsyncIterator[tuple[str, float]]:
-    async for name, score in server.client.zscan_iter(keys.of(campaign, part), count=PAGE_ENTRIES):
-        yield name.decode(), score
+def _seq(entries: list[tuple[bytes, Any]]) -> int:
+    return int(entries[0][0].partition(b"-")[2]) if entries else 0
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="backslashreplace")
