@@ -30,10 +30,9 @@ _RANK: Final = {code: rank for rank, code in enumerate(REFUSALS)}
 _COMPONENT: Final = "#/components/{}/{}"
 _SCHEMA: Final = "#/components/schemas/{name}"
 
-_TAG: Final = {"type": "string", "pattern": r'^(W/)?"[^"]*"$'}
 _HEADERS: Final[dict[str, Json]] = {
     "Location": {"type": "string", "format": "uri-reference"},
-    "ETag": _TAG,
+    "ETag": {"type": "string", "pattern": '^"[^"]*"$'},
     "Retry-After": {"type": "integer", "minimum": 1},
     "WWW-Authenticate": {"type": "string", "pattern": "^Bearer "},
     "Allow": {"type": "string"},
@@ -59,8 +58,6 @@ _PARAMETERS: Final[dict[str, tuple[str, Json]]] = {
     "If-None-Match": ("header", {"type": "string", "examples": ['"1.1041"']}),
     "Accept-Language": ("header", {"type": "string", "examples": ["en", "zh-CN"]}),
 }
-
-
 _LINKS: Final = ("see_enrollment", "cancel_enrollment", "confirm_enrollment", "decline_enrollment")
 """What can be done with the enrollment that a sign-up answers with, by operationId."""
 

@@ -109,6 +109,8 @@ ROUTES: Final = (
     Route("GET", "/healthz", ops.healthz, "Whether the process lives", {200: "text/plain"}),
     Route("GET", "/readyz", ops.readyz, "Whether it can decide", {200: "text/plain"}),
     Route("GET", "/metrics", ops.expose_metrics, "Metrics for Prometheus", {200: "text/plain"}),
-    Route("GET", "/openapi.json", documents.openapi_json, "This description", {200: "application/json"}),
+    Route(
+        "GET", "/openapi.json", documents.openapi_json, "This description", {200: "application/json"}, cached=True,
+    ),
     Route("GET", "/docs", documents.viewer, "A viewer of this description", {200: "text/html"}),
 )  # fmt: skip
