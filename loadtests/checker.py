@@ -4,49 +4,86 @@ It is linear in what it looks at, but for a sort, and it can fail: the negative 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from api.views import Enrollment
-from engine.domain import definition, eligibility
+from api import views
+from api.views import CampaignView, Enrollment, EnrollmentList
 from engine.domain.campaign import Campaign
-from engine.domain.enrollment import LIVE, Record
+from engine.domain.enrollment import LIVE
 from engine.domain.events import Event
-from engine.domain.person import Person
-from loadtests.exchange import Exchange
+from loadtests.exchange import UNDECIDED, Exchange, Refusal, Violation
+from loadtests.order import real_time
+from loadtests.replay import Replay
 
 
-class Refusal(Struct, frozen=True):
-    """What the checker reads of a problem document."""
+class Seen(Struct, frozen=True):
+    """What the api shows when the rush is over and the ledger has followed."""
 
-    code: str
-    as_of_seq: int = 0
-
-
-class Violation(Struct, frozen=True):
-    """A broken promise: which rule, and what shows it."""
-
-    rule: str
-    what: str
+    campaign: CampaignView
+    rosters: Mapping[str, Sequence[Enrollment]]
+    mine: Mapping[str, Sequence[Enrollment]]
+    """The live enrollments of some members, each as the member sees them."""
 
 
-REMEMBERED = {"sign_up": (201, 202), "cancel": (200,)}
+EXPECTED: Mapping[str, frozenset[tuple[int, str]]] = {
+    "sign_up": frozenset(
+        {
+            *((status, "") for status in (200, 201, 202)),
+            *((409, code) for code in ("sold_out", "limit_reached", "overlap")),
+            (403, "not_eligible"),
+            (422, "key_reused"),
+        }
+    ),
+    "cancel": frozenset({(200, ""), (404, "not_found")}),
+    "find": frozenset({(200, ""), (404, "not_found")}),
+    "mine": frozenset({(200, "")}),
+    "campaign": frozenset({(200, "")}),
+}
+"""Status and code of every answer that a rush may bring."""
 
 _enrollment = msgspec.json.Decoder(Enrollment)
+_list = msgspec.json.Decoder(EnrollmentList)
 _refusal = msgspec.json.Decoder(Refusal)
+_encode = msgspec.json.Encoder().encode
 
 
-def check(campaign: Campaign, log: Sequence[Event], exchanges: Sequence[Exchange]) -> list[Violation]:
-    """Every violation. `log` is the campaign's log from its beginning, in order."""
+def refusal_of(exchange: Exchange) -> Refusal:
+    """What a refusal says; its code is "" for every other answer."""
+    try:
+        return _refusal.decode(exchange.body) if exchange.status >= 400 else Refusal("")
+    except msgspec.DecodeError:
+        return Refusal("")
+
+
+def _in_words(exchange: Exchange) -> str:
+    return f"{exchange.kind} answered {exchange.status} {exchange.body!r}"
+
+
+def check(
+    campaign: Campaign, log: Sequence[Event], exchanges: Sequence[Exchange], *, interrupted: bool = False
+) -> list[Violation]:
+    """Every violation. `log` is the campaign's log from its beginning, in order.
+
+    Where the rush was `interrupted`, requests may be without an answer, or be answered 503.
+    """
+    units = {exchange.member: exchange.unit for exchange in exchanges}
+    refusals = [
+        (exchange, refusal_of(exchange))
+        for exchange in exchanges
+        if exchange.kind == "sign_up" and exchange.status in (403, 409)
+    ]
     return [
         *_gapless(log),
-        *_Replay(campaign, exchanges).run(log),
-        *_no_faults(exchanges),
-        *_same_answers(exchanges),
-        *_acknowledged(log, exchanges),
-        *_real_time(log, exchanges),
+        *Replay(campaign, units, refusals).run(log),
+        *_expected(exchanges, interrupted=interrupted),
+        *_Told(campaign, log).run(exchanges),
+        *_keys(exchanges),
+        *_cancellations(log, exchanges),
+        *_read_after_write(exchanges),
+        *real_time(log, exchanges),
     ]
 
 
@@ -65,6 +102,42 @@ def full(campaign: Campaign, log: Sequence[Event]) -> list[Violation]:
     ]
 
 
+def shown(campaign: Campaign, log: Sequence[Event], seen: Seen) -> Iterator[Violation]:
+    """Whether the api shows at the end what the log says: counts, rosters with positions, each one's own."""
+    replay = Replay(campaign, {})
+    for _ in replay.run(log):
+        pass
+    name = campaign.campaign
+    live = [(each, record) for each, record in replay.records.items() if record.status in LIVE]
+    mine: dict[str, list[Enrollment]] = {member: [] for member in seen.mine}
+    for offering in seen.campaign.offerings:
+        queue = replay.positions(offering.offering)
+        positions = {enrollment: place for place, enrollment in enumerate(queue, start=1)}
+        expected = [
+            views.enrollment(name, enrollment, record, positions.get(enrollment, 0))
+            for enrollment, record in live
+            if record.offering == offering.offering
+        ]
+        expected.sort(key=lambda each: (each.status == "waitlisted", each.seq))
+        if list(seen.rosters[offering.offering]) != expected:
+            yield Violation("roster", f"the roster of {offering.offering} is not what the log says")
+        if offering.waiting != len(queue):
+            yield Violation("counts", f"{offering.offering} shows {offering.waiting} who wait: {len(queue)}")
+        taken = Counter(each.pool for each in expected)
+        for pool in offering.pools:
+            if pool.taken != taken[pool.pool]:
+                yield Violation("counts", f"{offering.offering}/{pool.pool} shows {pool.taken} taken: "
+                                f"{taken[pool.pool]}")  # fmt: skip
+        for each in expected:
+            if each.member in mine:
+                mine[each.member].append(each)
+    for member, found in mine.items():
+        if list(seen.mine[member]) != sorted(found, key=lambda each: each.seq):
+            yield Violation("mine", f"{member} is not shown what the log says")
+    if seen.campaign.seq != len(log):
+        yield Violation("counts", f"the campaign shows seq {seen.campaign.seq}, the log ends at {len(log)}")
+
+
 def _gapless(log: Sequence[Event]) -> Iterator[Violation]:
     for expected, event in enumerate(log, start=1):
         if event.seq != expected:
@@ -72,197 +145,119 @@ def _gapless(log: Sequence[Event]) -> Iterator[Violation]:
             return
 
 
-class _Replay:
-    """The log, played from its beginning: after each event the state must be one that the rules allow."""
+def _expected(exchanges: Iterable[Exchange], *, interrupted: bool) -> Iterator[Violation]:
+    for exchange in exchanges:
+        if exchange.status in UNDECIDED and interrupted:
+            continue
+        code = refusal_of(exchange).code
+        if (exchange.status, code) not in EXPECTED[exchange.kind]:
+            yield Violation("unexpected", f"{exchange.kind} was answered {exchange.status} {code}")
 
-    def __init__(self, campaign: Campaign, exchanges: Sequence[Exchange]) -> None:
-        self._offerings = {offering.offering: offering for offering in campaign.offerings}
-        self._capacities = {
-            (offering.offering, pool.pool): pool.capacity
-            for offering in campaign.offerings
-            for pool in offering.pools
+
+class _Told:
+    """Every enrollment that a client was shown is in the log, as it was shown."""
+
+    def __init__(self, campaign: Campaign, log: Iterable[Event]) -> None:
+        self._campaign = campaign.campaign
+        self._events = {
+            (event.header.enrollment, event.record.version): event for event in log if event.record
         }
-        self._limits = [
-            limit for limit in campaign.rules.limits if limit.per == "campaign" and not limit.kinds
-        ]
-        self._overlaps = dict(zip(self._offerings, map(set, definition.overlaps(campaign)), strict=True))
-        if campaign.rules.overlaps_allowed:
-            self._overlaps = {name: set() for name in self._offerings}
-        self._records: dict[str, Record] = {}
-        self._holders: dict[tuple[str, str, int], str] = {}
-        self._taken: Counter[tuple[str, str]] = Counter()
-        self._waiting: dict[str, dict[str, int]] = defaultdict(dict)
-        self._members: dict[str, list[str]] = defaultdict(list)
-        self._sold_out: dict[int, list[Exchange]] = defaultdict(list)
-        self._positions: dict[str, int] = {}
+
+    def run(self, exchanges: Iterable[Exchange]) -> Iterator[Violation]:
+        """Every answer that shows what the log does not have."""
         for exchange in exchanges:
-            if exchange.kind == "sign_up" and exchange.status == 409:
-                refusal = _refusal.decode(exchange.body)
-                if refusal.code == "sold_out":
-                    self._sold_out[refusal.as_of_seq].append(exchange)
-            elif exchange.kind == "sign_up" and exchange.status == 202:
-                waiting = _enrollment.decode(exchange.body)
-                self._positions[waiting.enrollment] = waiting.position or 0
+            if exchange.kind == "campaign" or exchange.status not in (200, 201, 202):
+                continue
+            if exchange.kind == "mine":
+                answers = _list.decode(exchange.body).enrollments
+                good = all(self._is_logged(exchange, answer) for answer in answers)
+            else:
+                good = self._is_logged(exchange, _enrollment.decode(exchange.body))
+            if not good:
+                yield Violation("acknowledged", f"{_in_words(exchange)} is not in the log")
 
-    def run(self, log: Iterable[Event]) -> Iterator[Violation]:
-        """Every violation, in the order of the log."""
-        for event in log:
-            if event.record is not None:
-                yield from self._apply(event, event.record)
-            yield from self._check_sold_out(event.seq)
-
-    def _apply(self, event: Event, record: Record) -> Iterator[Violation]:
-        enrollment = event.header.enrollment
-        before = self._records.get(enrollment)
-        if record.version != (before.version if before else 0) + 1:
-            yield Violation("version", f"{enrollment} has version {record.version} at seq {event.seq}")
-        self._records[enrollment] = record
-        if before is not None:
-            self._remove(enrollment, before)
-        if record.status in LIVE:
-            yield from self._add(event, enrollment, record)
-        if event.header.type == "enrolled" and record.status == "waitlisted":
-            position, queue = self._positions.get(enrollment), self._waiting[record.offering]
-            if position is not None and position != len(queue):
-                yield Violation("position", f"{enrollment} was told {position}, at place {len(queue)}")
-        if event.header.type == "promoted" and before is not None:
-            ahead = [seq for seq in self._waiting[record.offering].values() if seq < before.seq]
-            # Only one who may not take the pool is passed over.
-            if ahead and "*" in before.queues and self._is_open(record):
-                yield Violation("order", f"{enrollment} was promoted before {len(ahead)} who waited longer")
-
-    def _is_open(self, record: Record) -> bool:
-        pools = self._offerings[record.offering].pools
-        return any(pool.pool == record.pool and pool.eligible is None for pool in pools) and all(
-            "*" in self._records[name].queues for name in self._waiting[record.offering]
+    def _is_logged(self, exchange: Exchange, answer: Enrollment) -> bool:
+        event = self._events.get((answer.enrollment, answer.version))
+        if event is None or event.record is None or event.record.member != exchange.member:
+            return False
+        if exchange.kind == "sign_up" and (answer.offering != exchange.offering or answer.status not in LIVE):
+            return False
+        if exchange.kind == "cancel" and answer.status != "cancelled":
+            return False
+        if exchange.kind in ("cancel", "find") and answer.enrollment != exchange.enrollment:
+            return False
+        position = answer.position or 0
+        if exchange.status in (201, 202):
+            header = event.header
+            if (header.type, header.key, header.wanted) != ("enrolled", exchange.key, exchange.wanted):
+                return False
+            position = header.position
+        return _encode(answer) == _encode(
+            views.enrollment(self._campaign, answer.enrollment, event.record, position)
         )
 
-    def _remove(self, enrollment: str, record: Record) -> None:
-        if record.seat:
-            self._taken[record.offering, record.pool] -= 1
-            if self._holders.get((record.offering, record.pool, record.seat)) == enrollment:
-                del self._holders[record.offering, record.pool, record.seat]
-        self._waiting[record.offering].pop(enrollment, None)
-        if record.status in LIVE:
-            self._members[record.member].remove(record.offering)
 
-    def _add(self, event: Event, enrollment: str, record: Record) -> Iterator[Violation]:
-        pool = (record.offering, record.pool)
-        if record.seat:
-            holder = self._holders.setdefault((*pool, record.seat), enrollment)
-            if holder != enrollment:
-                yield Violation(
-                    "seat", f"seat {record.seat} of {'/'.join(pool)} is sold twice at seq {event.seq}"
-                )
-            self._taken[pool] += 1
-            if record.seat > self._capacities[pool] or self._taken[pool] > self._capacities[pool]:
-                yield Violation("capacity", f"{'/'.join(pool)} is oversold at seq {event.seq}")
-        else:
-            self._waiting[record.offering][enrollment] = record.seq
-        others = self._members[record.member]
-        if record.offering in others:
-            yield Violation("once", f"a member is twice in {record.offering} at seq {event.seq}")
-        for other in others:
-            if other in self._overlaps[record.offering]:
-                yield Violation("overlap", f"a member is in {other} and {record.offering} at seq {event.seq}")
-        others.append(record.offering)
-        for limit in self._limits:
-            if len(others) > limit.max:
-                yield Violation("limit", f"a member has {len(others)} enrollments at seq {event.seq}")
-
-    def _check_sold_out(self, seq: int) -> Iterator[Violation]:
-        for exchange in self._sold_out.pop(seq, ()):
-            offering = self._offerings[exchange.offering]
-            mask = eligibility.mask(offering, Person(exchange.member, exchange.unit))
-            for pool, eligible in zip(offering.pools, mask, strict=True):
-                may = eligible == "1" and exchange.wanted in ("", pool.pool)
-                if may and self._taken[exchange.offering, pool.pool] < pool.capacity:
-                    yield Violation(
-                        "sold_out", f"{exchange.offering}/{pool.pool} had a free seat after seq {seq}"
-                    )
-            if len(self._waiting[exchange.offering]) < offering.waitlist.size_max:
-                yield Violation("sold_out", f"{exchange.offering} had room to wait after seq {seq}")
-
-
-def _no_faults(exchanges: Iterable[Exchange]) -> Iterator[Violation]:
+def _keys(exchanges: Iterable[Exchange]) -> Iterator[Violation]:
+    """Once a key has brought a success, it brings the same bytes for this request, and nothing for another."""
+    by_key: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
     for exchange in exchanges:
-        if exchange.status >= 500 and exchange.status != 503:
-            yield Violation("fault", f"{exchange.kind} was answered {exchange.status}")
+        if exchange.kind == "sign_up" and exchange.key and exchange.status not in UNDECIDED:
+            by_key[exchange.member, exchange.key].append(exchange)
+    for tries in by_key.values():
+        successes = [each for each in tries if each.status in (201, 202)]
+        first = min(successes, key=lambda each: each.answered_ns, default=None)
+        for each in tries:
+            same = first is None or (each.offering, each.wanted) == (first.offering, first.wanted)
+            late = first is not None and each.sent_ns > first.answered_ns
+            success, reused = each.status in (201, 202), refusal_of(each).code == "key_reused"
+            if (same and reused) or (not same and (success or (late and not reused))):
+                yield Violation("key", f"{_in_words(each)} under a key {'of its own' if same else 'in use'}")
+            elif (
+                same
+                and first
+                and (success or late)
+                and (each.status, each.body) != (first.status, first.body)
+            ):
+                yield Violation("replay", f"{_in_words(each)} after {_in_words(first)}")
 
 
-def _same_answers(exchanges: Iterable[Exchange]) -> Iterator[Violation]:
-    """Every success under one key has the same bytes, and so has every cancellation of one enrollment."""
-    first: dict[tuple[str, ...], Exchange] = {}
+def _cancellations(log: Iterable[Event], exchanges: Iterable[Exchange]) -> Iterator[Violation]:
+    """One's own enrollment is cancelled, each time with the same bytes; another's is not there."""
+    owners = {event.header.enrollment: event.record.member for event in log if event.record}
+    first: dict[str, bytes] = {}
     for exchange in exchanges:
-        subject = _subject(exchange)
-        # A sign-up that is answered 200 shows the state of one made under another key.
-        if not subject or exchange.status not in REMEMBERED[exchange.kind]:
+        if exchange.kind not in ("cancel", "find") or exchange.status in UNDECIDED:
             continue
-        known = first.setdefault(subject, exchange)
-        if (known.status, known.body) != (exchange.status, exchange.body):
-            yield Violation("replay", f"{exchange.kind} was answered {known.status} {known.body!r}, then "
-                            f"{exchange.status} {exchange.body!r}")  # fmt: skip
+        status = 200 if owners.get(exchange.enrollment) == exchange.member else 404
+        if exchange.status != status:
+            yield Violation("owner", f"{exchange.kind} was answered {exchange.status} instead of {status}")
+        elif exchange.kind == "cancel" and status == 200:
+            known = first.setdefault(exchange.enrollment, exchange.body)
+            if known != exchange.body:
+                yield Violation("replay", f"{_in_words(exchange)} after {known!r}")
 
 
-def _subject(exchange: Exchange) -> tuple[str, ...]:
-    """What all tries of one request share; empty for one that has nothing of the kind."""
-    if exchange.kind == "sign_up" and exchange.key:
-        return (exchange.member, exchange.key, exchange.offering, exchange.wanted)
-    return ("", exchange.enrollment) if exchange.kind == "cancel" else ()
-
-
-def _acknowledged(log: Iterable[Event], exchanges: Iterable[Exchange]) -> Iterator[Violation]:
-    """Every success that a client was told of is in the log, as it was told."""
-    enrolled = {event.header.enrollment: event for event in log if event.header.type == "enrolled"}
-    cancelled = {event.header.enrollment: event for event in log if event.header.type == "cancelled"}
+def _read_after_write(exchanges: Sequence[Exchange]) -> Iterator[Violation]:
+    """What a member was told before a look is in it, unless the member has begun to cancel it."""
+    told: dict[str, dict[str, int]] = defaultdict(dict)
+    cancelled: dict[str, tuple[int, int]] = {}
     for exchange in exchanges:
-        told = exchange.kind == "sign_up" and exchange.status in (201, 202)
-        if not told and not (exchange.kind == "cancel" and exchange.status == 200):
-            continue
-        answer = _enrollment.decode(exchange.body)
-        event = (enrolled if told else cancelled).get(answer.enrollment)
-        record = event.record if event else None
-        if record is None or not (
-            record.member == exchange.member == answer.member
-            and (record.status, record.seq, record.version) == (answer.status, answer.seq, answer.version)
-            and ([record.seat] if record.seat else []) == answer.seats
-        ):
-            yield Violation(
-                "acknowledged", f"{exchange.kind} of {answer.enrollment} was told, and is not in the log"
-            )
-
-
-def _real_time(log: Iterable[Event], exchanges: Iterable[Exchange]) -> Iterator[Violation]:
-    """If A was answered before B was sent, then A comes before B: a linear sweep over both in order of time."""
-    cancels = {event.header.enrollment: event.seq for event in log if event.header.type == "cancelled"}
-    unanswered: dict[tuple[str, ...], int] = {}
-    for exchange in exchanges:
-        if exchange.status in (0, 503):
-            subject = _subject(exchange)
-            unanswered[subject] = min(unanswered.get(subject, exchange.sent_ns), exchange.sent_ns)
-    decided: dict[int, tuple[int, int]] = {}
-    refused: list[tuple[int, int]] = []
-    for exchange in exchanges:
-        seq = 0
         if exchange.kind == "sign_up" and exchange.status in (201, 202):
-            seq = _enrollment.decode(exchange.body).seq
-        elif exchange.kind == "cancel" and exchange.status == 200:
-            seq = cancels.get(exchange.enrollment, 0)
-        elif exchange.kind == "sign_up" and exchange.status in (403, 409, 410):
-            refused.append((exchange.sent_ns, _refusal.decode(exchange.body).as_of_seq))
-        if seq:
-            # Of several tries the decision was made after the first was sent, and before the first answer.
-            sent, answered = decided.get(seq, (exchange.sent_ns, exchange.answered_ns))
-            sent = min(sent, exchange.sent_ns, unanswered.get(_subject(exchange), exchange.sent_ns))
-            decided[seq] = (sent, min(answered, exchange.answered_ns))
-    answers = sorted((answered, seq) for seq, (_, answered) in decided.items())
-    questions = sorted(
-        [*((sent, seq, 0) for seq, (sent, _) in decided.items()), *((sent, seq, 1) for sent, seq in refused)]
-    )
-    newest, index = 0, 0
-    for sent, seq, is_refusal in questions:
-        while index < len(answers) and answers[index][0] < sent:
-            newest = max(newest, answers[index][1])
-            index += 1
-        if seq < newest or (seq == newest and not is_refusal):
-            yield Violation("real_time", f"seq {seq} was asked for after seq {newest} was answered")
+            enrollment = _enrollment.decode(exchange.body).enrollment
+            first = told[exchange.member].get(enrollment, exchange.answered_ns)
+            told[exchange.member][enrollment] = min(first, exchange.answered_ns)
+        elif exchange.kind == "cancel":
+            sent, answered = cancelled.get(exchange.enrollment, (exchange.sent_ns, 2**63))
+            known = exchange.answered_ns if exchange.status == 200 else 2**63
+            cancelled[exchange.enrollment] = (min(sent, exchange.sent_ns), min(answered, known))
+    never = (2**63, 2**63)
+    for exchange in exchanges:
+        if exchange.kind != "mine" or exchange.status != 200:
+            continue
+        looked = {each.enrollment for each in _list.decode(exchange.body).enrollments}
+        for enrollment, since in told[exchange.member].items():
+            sent, answered = cancelled.get(enrollment, never)
+            if enrollment not in looked and since < exchange.sent_ns and exchange.answered_ns < sent:
+                yield Violation("stale", f"{enrollment} was told before a look that does not show it")
+            if enrollment in looked and answered < exchange.sent_ns:
+                yield Violation("stale", f"{enrollment} was cancelled before a look that shows it")

@@ -3,27 +3,29 @@
     scripts/bench crash [--kills N] [--members N] [--clients N] [--seed N]
 
 Members retry what was not answered with the same key. Afterwards every answer that was given must hold: in a retry of
-every keyed sign-up, in the ledger, and by the audit.
+every sign-up with a key and of every cancellation, in the ledger, and by the audit.
 """
 
 import argparse
+import math
+import multiprocessing
 import random
 import socket
 import sys
-import threading
-import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from loadtests import rush
+from loadtests import member, rush
 from loadtests.deployment import Deployment, audit, embedded_ledger
-from loadtests.exchange import Exchange
 from loadtests.rush import SAMPLE, Report
 
 KILLS: Final = 5
-UPTIME_S: Final = (0.1, 0.7)
-"""How long a deployment may work before it is killed, from and to."""
+ANSWERS_MIN: Final = 10
+PER_MEMBER: Final = 2
+"""Answers that a member gets at least; on the average, more than three."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with rush.data_directory() as data:
         report, kills = run(data, parsed.members, parsed.clients, parsed.seed, parsed.kills)
         audited = audit(data)
-    print(f"killed {kills} times in the middle of it")
+    print(f"seed {parsed.seed}; killed {kills} times in the middle of it")
     print(report.in_words())
     print(audited.stdout.strip())
     return int(bool(report.violations) or kills < parsed.kills or audited.returncode != 0)
@@ -46,31 +48,37 @@ def run(data: Path, members: int, clients: int, seed: int, kills: int) -> tuple[
     moments = random.Random(seed)
     port = str(_free_port())
     deployment = Deployment(data, "--port", port, "--apply", str(SAMPLE))
-    began = time.monotonic()
-    exchanges: list[Exchange] = []
-    first = deployment
-
-    def load() -> None:
-        exchanges.extend(rush.run(first.url, first.secret, members, clients, seed))
-
-    rushing = threading.Thread(target=load)
-    rushing.start()
-    hit = 0
-    for _ in range(kills):
-        # The moment is what is drawn; there is nothing to wait for.
-        rushing.join(moments.uniform(*UPTIME_S))
-        if not rushing.is_alive():
-            break
-        deployment.kill()
-        hit += 1
-        deployment = Deployment(data, "--port", port)
-    rushing.join()
-    seconds = time.monotonic() - began
+    answered = multiprocessing.get_context("spawn").Semaphore(0)
+    size = deployment.url, deployment.secret, members, clients, seed, answered
     try:
-        exchanges += rush.retry(deployment.url, deployment.secret, exchanges)
+        with ThreadPoolExecutor(1) as thread:
+            rushing = thread.submit(rush.run, *size)
+            hit = 0
+            # Early moments are as likely as late ones: seats go in the first of them.
+            most = math.log(max(ANSWERS_MIN, members * PER_MEMBER / kills))
+            while hit < kills:
+                answers = round(math.exp(moments.uniform(math.log(ANSWERS_MIN), most)))
+                if not _answers_come(answered, answers, rushing):
+                    break
+                deployment.kill()
+                hit += 1
+                deployment = Deployment(data, "--port", port)
+            exchanges = rushing.result()
+        again = member.Part(deployment.url, deployment.secret, range(0), seed)
+        exchanges += member.ask_again(again, exchanges)
+        seen = rush.look(deployment.url, deployment.secret, exchanges)
     finally:
         deployment.stop()
-    return rush.examine(embedded_ledger(data), exchanges, seconds), hit
+    return rush.examine(embedded_ledger(data), exchanges, seen, interrupted=True), hit
+
+
+def _answers_come(answered: Semaphore, number: int, rushing: Future[Any]) -> bool:
+    """Wait for so many answers; False when the rush is over before."""
+    for _ in range(number):
+        while not answered.acquire(timeout=1):
+            if rushing.done():
+                return False
+    return True
 
 
 def _free_port() -> int:

@@ -2,13 +2,14 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from loadtests.bench import machine
 
 ROOT: Final = Path(__file__).parents[1]
 STOP_TIMEOUT_S: Final = 60
+KILL_TIMEOUT_S: Final = 10
 
 
 class Deployment:
@@ -60,12 +62,22 @@ class Deployment:
         return self._process.wait(STOP_TIMEOUT_S)
 
     def kill(self) -> None:
-        """Kill every process of it at once, as a power cut would end them."""
-        for pid in [self._process.pid, *self.processes()]:
-            # The others go with the first by themselves.
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.wait()
+        """Kill every process of it at once, as a power cut would end them, and wait until all are gone."""
+        with ExitStack() as stack:
+            ends = {}
+            for pid in [self._process.pid, *self.processes()]:
+                # A file of the process, since another may get its number.
+                with suppress(ProcessLookupError):
+                    ends[os.pidfd_open(pid)] = pid
+            for end in ends:
+                stack.callback(os.close, end)
+                # The others go with the first by themselves.
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(end, signal.SIGKILL)
+            self._process.wait()
+            for end, pid in ends.items():
+                if not select.select([end], [], [], KILL_TIMEOUT_S)[0]:
+                    raise RuntimeError(f"process {pid} outlives its deployment")
 
     def close(self) -> None:
         """Leave nothing behind, whatever happened before."""

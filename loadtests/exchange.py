@@ -4,11 +4,14 @@ from typing import Literal
 
 from msgspec import Struct
 
+UNDECIDED = frozenset({0, 503})
+"""No answer, or one after which a client has to ask again: whether the request was carried out may not be known."""
+
 
 class Exchange(Struct, frozen=True, array_like=True):
     """One request and its answer. Times are CLOCK_MONOTONIC in nanoseconds, which all processes of a machine share."""
 
-    kind: Literal["sign_up", "cancel", "find"]
+    kind: Literal["sign_up", "cancel", "find", "mine", "campaign"]
     member: str
     unit: str
     sent_ns: int
@@ -21,4 +24,18 @@ class Exchange(Struct, frozen=True, array_like=True):
     key: str = ""
     wanted: str = ""
     enrollment: str = ""
-    """Of what is not a sign-up."""
+    """Of `cancel` and `find`."""
+
+
+class Refusal(Struct, frozen=True):
+    """What is read of a problem document."""
+
+    code: str
+    as_of_seq: int = 0
+
+
+class Violation(Struct, frozen=True):
+    """A broken promise: which rule, and what shows it."""
+
+    rule: str
+    what: str

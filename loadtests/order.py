@@ -1,0 +1,89 @@
+"""Real time: if A was answered before B was sent, then A comes before B (linearizability of the log's order).
+
+M. Herlihy and J. Wing, "Linearizability: A Correctness Condition for Concurrent Objects", 1990.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from api.views import Enrollment
+from engine.domain.events import Event
+from loadtests.exchange import UNDECIDED, Exchange, Violation
+
+
+class _AsOf(msgspec.Struct):
+    """What a look or a refusal says of when it was decided."""
+
+    as_of_seq: int = 0
+    seq: int = 0
+
+
+_enrollment = msgspec.json.Decoder(Enrollment)
+_as_of = msgspec.json.Decoder(_AsOf)
+
+
+def real_time(log: Iterable[Event], exchanges: Sequence[Exchange]) -> Iterator[Violation]:
+    """Every request that was decided before one which had been answered when it was sent.
+
+    Decisions have a seq each; refusals and looks name the last one that they were decided after.
+    """
+    decided = _decided(log, exchanges)
+    looked = list(_looked(exchanges))
+    answers = sorted([*((answered, seq) for seq, (_, answered) in decided.items()),
+                      *((answered, seq) for _, answered, seq in looked)])  # fmt: skip
+    questions = sorted([*((sent, seq, True) for seq, (sent, _) in decided.items()),
+                        *((sent, seq, False) for sent, _, seq in looked)])  # fmt: skip
+    newest, index = 0, 0
+    for sent, seq, takes_one in questions:
+        while index < len(answers) and answers[index][0] < sent:
+            newest = max(newest, answers[index][1])
+            index += 1
+        if seq < newest + takes_one:
+            yield Violation("real_time", f"decided at seq {seq}, asked for after seq {newest} was answered")
+
+
+def _decided(log: Iterable[Event], exchanges: Sequence[Exchange]) -> dict[int, tuple[int, int]]:
+    """For each seq that clients were told of: when it was first asked for, and when it was first answered.
+
+    Of several tries of one request any may be the one that was decided, also one whose answer was lost.
+    """
+    cancels = {event.header.enrollment: event.seq for event in log if event.header.type == "cancelled"}
+    lost: dict[tuple[str, ...], int] = {}
+    for exchange in exchanges:
+        if exchange.status in UNDECIDED:
+            request = _request(exchange)
+            lost[request] = min(lost.get(request, exchange.sent_ns), exchange.sent_ns)
+    decided: dict[int, tuple[int, int]] = {}
+    for exchange in exchanges:
+        if exchange.kind == "sign_up" and exchange.status in (201, 202):
+            seq = _enrollment.decode(exchange.body).seq
+        elif exchange.kind == "cancel" and exchange.status == 200:
+            seq = cancels.get(exchange.enrollment, 0)
+        else:
+            continue
+        if not seq:
+            continue
+        sent, answered = decided.get(seq, (exchange.sent_ns, exchange.answered_ns))
+        sent = min(sent, exchange.sent_ns)
+        # Without a key each try is a request of its own.
+        if exchange.key or exchange.kind == "cancel":
+            sent = min(sent, lost.get(_request(exchange), sent))
+        decided[seq] = (sent, min(answered, exchange.answered_ns))
+    return decided
+
+
+def _request(exchange: Exchange) -> tuple[str, ...]:
+    """What all tries of one request share."""
+    if exchange.kind == "cancel":
+        return ("", exchange.enrollment)
+    return (exchange.member, exchange.key, exchange.offering, exchange.wanted)
+
+
+def _looked(exchanges: Iterable[Exchange]) -> Iterator[tuple[int, int, int]]:
+    """When it was sent and answered, and the seq as of which it was decided."""
+    for exchange in exchanges:
+        refused = exchange.kind == "sign_up" and exchange.status in (403, 409)
+        if refused or (exchange.kind == "campaign" and exchange.status == 200):
+            said = _as_of.decode(exchange.body)
+            yield exchange.sent_ns, exchange.answered_ns, said.as_of_seq or said.seq
