@@ -4,32 +4,31 @@ import hashlib
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
 from api import problems, views
+from api.answer import Answer
 from api.call import Call
 from engine.domain import outcome
 from engine.domain.instants import iso
 from engine.live.decisions import Decision
 
-JSON: Final = "application/json"
 ENROLLMENT_PATH: Final = "/v1/campaigns/{}/enrollments/{}"
 
 _encode = msgspec.json.Encoder().encode
 
 
-def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     """A value as JSON."""
-    return web.Response(status=status, body=_encode(value), headers=headers, content_type=JSON)
+    return Answer(status, _encode(value), headers)
 
 
-def cached(call: Call, value: Any, etag: str) -> web.Response:
-    """A value as JSON under an entity tag, or 304 when the client has it."""
+def cached(call: Call, body: bytes, etag: str) -> Answer:
+    """JSON that is ready, under an entity tag, or 304 when the client has it."""
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     wanted = call.header("If-None-Match")
     if wanted is not None and (wanted.strip() == "*" or etag in _tags(wanted)):
-        return web.Response(status=304, headers=headers)
-    return json(value, headers=headers)
+        return Answer(304, headers=headers)
+    return Answer(200, body, headers)
 
 
 def _tags(header: str) -> list[str]:
@@ -41,7 +40,7 @@ def etag_of(*parts: object) -> str:
     return f'"{hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()}"'
 
 
-def decision(call: Call, campaign: str, made: Decision) -> web.Response:
+def decision(call: Call, campaign: str, made: Decision) -> Answer:
     """The answer to a request that the engine decided."""
     if made.record is None:
         return refusal(call, made)
@@ -53,7 +52,7 @@ def decision(call: Call, campaign: str, made: Decision) -> web.Response:
     return json(seen, status=found.status, headers=headers)
 
 
-def refusal(call: Call, made: Decision) -> web.Response:
+def refusal(call: Call, made: Decision) -> Answer:
     """A refusal by the engine, with what it has to say."""
     fact, seq = made.fact, made.as_of_seq or None
     match made.outcome:

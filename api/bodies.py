@@ -3,10 +3,10 @@
 import asyncio
 from typing import Final, TypeVar
 
-from aiohttp import web
 from msgspec import Struct
 
 from api import problems
+from api.answer import Answer
 from api.call import Call
 from engine.domain import shapes, strict_json
 from engine.domain.faults import Fault
@@ -17,7 +17,7 @@ READ_TIMEOUT_S: Final = 10
 T = TypeVar("T", bound=Struct)
 
 
-async def read(call: Call, bytes_max: int) -> bytes | web.Response:
+async def read(call: Call, bytes_max: int) -> bytes | Answer:
     """The body, or the refusal of it: too_large, timeout or unsupported_media_type."""
     request = call.request
     if not request.body_exists:
@@ -44,10 +44,10 @@ async def read(call: Call, bytes_max: int) -> bytes | web.Response:
     return body
 
 
-async def read_json(call: Call, bytes_max: int) -> object | web.Response:
+async def read_json(call: Call, bytes_max: int) -> object | Answer:
     """The decoded body, or the refusal of it; an empty body is an empty object."""
     body = await read(call, bytes_max)
-    if isinstance(body, web.Response):
+    if isinstance(body, Answer):
         return body
     if len(body) > SMALL_BYTES_MAX:
         # It takes a while: the loop stays free for sign-ups.
@@ -57,10 +57,10 @@ async def read_json(call: Call, bytes_max: int) -> object | web.Response:
     return problems.invalid([raw], call.language) if isinstance(raw, Fault) else raw
 
 
-async def read_struct(call: Call, cls: type[T]) -> T | web.Response:
+async def read_struct(call: Call, cls: type[T]) -> T | Answer:
     """A small body as a Struct, or the refusal of it."""
     raw = await read_json(call, SMALL_BYTES_MAX)
-    if isinstance(raw, web.Response):
+    if isinstance(raw, Answer):
         return raw
     value = shapes.convert(cls, raw)
     return problems.invalid(value, call.language) if isinstance(value, list) else value

@@ -1,83 +1,97 @@
-"""An endpoint: a route's handler behind the checks that come before it in the order of the guards."""
+"""The endpoint: every request, through the checks that come before its handler in the order of the guards."""
 
 import asyncio
 import logging
-import re
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
-from api import call, language, problems
+from api import docs_viewer, problems, routes
+from api.answer import Answer
 from api.auth import Refused
-from api.call import ANYONE, Api, Call
-from api.routes import Route
-from engine.domain.campaign import ID_PATTERN
-from engine.domain.faults import Fault, Language
+from api.call import ANYONE, Api, Call, header, language_of
+from api.router import Match, Router
 from engine.ledger.protocol import Unavailable
 from engine.live.server import NothingRan, Unknown
 
 logger = logging.getLogger(__name__)
 
-ENROLLMENT_PATTERN: Final = "^[A-Za-z0-9_-]{16}$"
-_PARAMETERS: Final = {
-    "campaign": (re.compile(ID_PATTERN), Fault("campaign", "not_an_id")),
-    "offering": (re.compile(ID_PATTERN), Fault("offering", "not_an_id")),
-    "enrollment": (
-        re.compile(ENROLLMENT_PATTERN),
-        Fault("enrollment", "pattern", {"pattern": ENROLLMENT_PATTERN}),
-    ),
-}
+ROUTER: Final = Router((*routes.ROUTES, *docs_viewer.ROUTES))
 
 
-def endpoint(route: Route, api: Api) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The aiohttp handler of a route: who is it, may they, is the path well formed; faults become problems."""
-    roles, handler = route.roles, route.handler
+class Endpoint:
+    """The one handler of the server: finds the route, who asks, whether they may; faults become problems.
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        chosen = language.choose(call.header(request, "Accept-Language"))
+    While it is `draining`, every answer is the last one of its connection.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.draining = False
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
         try:
-            person = ANYONE
-            if roles:
-                verified = await api.authenticator.authenticate(call.header(request, "Authorization"))
-                if isinstance(verified, Refused):
-                    return _unauthenticated(verified, chosen)
-                person = verified.person
-                if person.roles.isdisjoint(roles):
-                    return problems.response("forbidden", chosen)
-            faults = [
-                _PARAMETERS[name][1]
-                for name, value in request.match_info.items()
-                if not _PARAMETERS[name][0].fullmatch(value)
-            ]
-            if faults:
-                return problems.invalid(faults, chosen)
-            return await handler(Call(api, request, person, chosen))
+            answer = await self._answer(request)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            return _failed(error, chosen)
+            answer = _failed(error, request)
+        if self.draining:
+            answer.force_close()
+        return answer
 
-    return handle
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        match = ROUTER.find(_path(request))
+        route = match.routes.get(request.method)
+        if route is None:
+            return _no_route(request, match)
+        person = ANYONE
+        if route.roles:
+            verified = await self._api.authenticator.authenticate(header(request, "Authorization"))
+            if isinstance(verified, Refused):
+                return _unauthenticated(verified, request)
+            person = verified.person
+            if person.roles.isdisjoint(route.roles):
+                return problems.response("forbidden", language_of(request))
+        if match.faults:
+            return problems.invalid(match.faults, language_of(request))
+        return await route.handler(Call(self._api, request, person, match.parameters))
 
 
-def _unauthenticated(refused: Refused, chosen: Language) -> web.Response:
+def _path(request: web.BaseRequest) -> str:
+    target = request.raw_path
+    if target.startswith("/"):
+        return target.partition("?")[0]
+    # The whole address, as a proxy is asked (RFC 9112, 3.2.2).
+    return request.rel_url.raw_path
+
+
+def _no_route(request: web.BaseRequest, match: Match) -> Answer:
+    """404, or 405 with Allow where the address has other methods."""
+    if not match.routes:
+        return problems.response("not_found", language_of(request))
+    allow = {"Allow": ", ".join(sorted(match.routes))}
+    return problems.response("method_not_allowed", language_of(request), headers=allow)
+
+
+def _unauthenticated(refused: Refused, request: web.BaseRequest) -> Answer:
     headers = {"WWW-Authenticate": refused.challenge} if refused.challenge else None
-    return problems.response(refused.code, chosen, headers=headers)
+    return problems.response(refused.code, language_of(request), headers=headers)
 
 
-def _failed(error: Exception, chosen: Language) -> web.Response:
+def _failed(error: Exception, request: web.BaseRequest) -> Answer:
     if isinstance(error, NothingRan | Unavailable):
         logger.warning("not ready: %s", error)
-        return problems.response("not_ready", chosen)
+        return problems.response("not_ready", language_of(request))
     if isinstance(error, Unknown):
         logger.warning("outcome unknown: %s", error)
-        return problems.response("unknown", chosen)
+        return problems.response("unknown", language_of(request))
     request_id = secrets.token_hex(8)
     logger.error("request %s failed: %s", request_id, fit_to_log(error))
-    return problems.response("internal", chosen, request_id, request_id=request_id)
+    return problems.response("internal", language_of(request), request_id, request_id=request_id)
 
 
 def fit_to_log(error: BaseException) -> str:

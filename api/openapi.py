@@ -12,8 +12,8 @@ import engine
 from api import openapi_examples as examples
 from api import openapi_texts as texts
 from api import paging, problems, views
-from api.endpoint import ENROLLMENT_PATTERN
 from api.openapi_texts import Said
+from api.router import ENROLLMENT_PATTERN
 from api.routes import Route
 from engine.domain.campaign import ID_PATTERN
 from engine.domain.outcome import REFUSALS

@@ -1,17 +1,20 @@
 """Problems (RFC 9457): every refusal as a document, in the client's language."""
 
 import math
+import random
+from functools import cache
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
+from api.answer import Answer
 from engine.domain import faults, outcome
 from engine.domain.faults import Fault, Language
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:seatrush:problem:"
-RETRY_AFTER_S: Final = {"not_ready": 2, "overloaded": 1, "unknown": 1, "rate_limited": 1}
+RETRY_AFTER_S: Final = {"not_ready": (2, 4), "overloaded": (1, 3), "unknown": (1, 2), "rate_limited": (1, 1)}
+"""From and to: each client is told another moment, so that they do not come back all at once."""
 NOT_OPEN_RETRY_S_MAX: Final = 31_536_000
 
 _encode = msgspec.json.Encoder().encode
@@ -112,38 +115,47 @@ _TEXTS: Final[dict[str, dict[Language, tuple[str, str]]]] = {
 }  # fmt: skip
 
 
-def document(code: str, language: Language, fact: str = "", **members: Any) -> dict[str, Any]:
-    """The problem document of a code; `members` with a value are added as extension members."""
+def document(code: str, language: Language, fact: str = "") -> dict[str, Any]:
+    """The problem document of a code, without extension members."""
     title, detail = _TEXTS[code][language]
-    problem: dict[str, Any] = {
+    return {
         "type": TYPE_PREFIX + code,
         "title": title,
         "status": outcome.REFUSALS[code].status,
         "detail": detail.replace("{fact}", fact),
         "code": code,
     }
-    problem.update((name, value) for name, value in members.items() if value is not None)
-    return problem
+
+
+@cache
+def _unfinished(code: str, language: Language) -> bytes:
+    """The encoded document of a code without a fact, up to its closing brace."""
+    return _encode(document(code, language))[:-1]
 
 
 def response(
     code: str, language: Language, fact: str = "", headers: dict[str, str] | None = None, **members: Any
-) -> web.Response:
-    """A refusal as a response, with Retry-After where the outcome table says so."""
+) -> Answer:
+    """A refusal as a response, with Retry-After where the outcome table says so.
+
+    `members` with a value are added as extension members.
+    """
     found = outcome.REFUSALS[code]
-    answer = web.Response(
-        status=found.status,
-        body=_encode(document(code, language, fact, **members)),
-        headers=headers,
-        content_type=MEDIA_TYPE,
-    )
-    answer.headers["Content-Language"] = "zh-CN" if language == "zh" else "en"
-    if found.retry_after and "Retry-After" not in answer.headers:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S[code])
-    return answer
+    told = {name: value for name, value in members.items() if value is not None}
+    if fact:
+        body = _encode(document(code, language, fact) | told)
+    else:
+        rest = _encode(told)
+        body = _unfinished(code, language) + (b"," + rest[1:] if told else b"}")
+    sent = {"Content-Language": "zh-CN" if language == "zh" else "en"}
+    if found.retry_after and code in RETRY_AFTER_S:
+        sent["Retry-After"] = str(random.randint(*RETRY_AFTER_S[code]))  # noqa: S311  it keeps no secret
+    if headers:
+        sent |= headers
+    return Answer(found.status, body, sent, MEDIA_TYPE)
 
 
-def invalid(found: list[Fault], language: Language) -> web.Response:
+def invalid(found: list[Fault], language: Language) -> Answer:
     """422 that names every fault."""
     errors = [
         {"path": fault.path, "code": fault.code, "detail": faults.text(fault, language)} for fault in found
@@ -151,7 +163,7 @@ def invalid(found: list[Fault], language: Language) -> web.Response:
     return response("invalid", language, errors=errors)
 
 
-def not_open(opens_ms: int, now_ms: int, opens_at: str, language: Language, as_of_seq: int) -> web.Response:
+def not_open(opens_ms: int, now_ms: int, opens_at: str, language: Language, as_of_seq: int) -> Answer:
     """409 that says when the window opens, as an instant and in seconds."""
     seconds = min(max(1, math.ceil((opens_ms - now_ms) / 1000)), NOT_OPEN_RETRY_S_MAX)
     return response(

@@ -4,17 +4,19 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from typing import Final
 
+import msgspec
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
-from api import tokens
-from api.app import make_app
+from api import answers, openapi, routes, tokens
 from api.auth import Authenticator
-from api.call import Api
-from api.endpoint import fit_to_log
+from api.call import Api, Description
+from api.endpoint import Endpoint, fit_to_log
 from api.jwks import Jwks
 from engine.live.catalog import REFRESH_S
 from engine.live.server import NothingRan
@@ -29,29 +31,37 @@ SHUTDOWN_S: Final = 30.0
 BACKLOG: Final = 4096
 
 
-class BoundedSite(web.SockSite):
-    """A socket of which at most `connections_max` connections are open; one more is closed at once."""
+class BoundedServer(web.Server):
+    """aiohttp's server itself, with at most `connections_max` connections; one more is closed at once.
 
-    def __init__(self, runner: web.AppRunner, sock: socket.socket, connections_max: int) -> None:
-        super().__init__(runner, sock, backlog=BACKLOG)
+    An Application would put a router of regular expressions and a mutable response on top of it, which cost more than
+    the decision.
+    """
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], connections_max: int
+    ) -> None:
+        super().__init__(
+            handler,
+            access_log=None,
+            logger=http_logger,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_S,
+        )
         self._connections_max = connections_max
+        self._open = 0
 
-    async def start(self) -> None:
-        """Listen."""
-        await web.BaseSite.start(self)
-        server = self._runner.server
-        assert server is not None
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count it."""
+        super().connection_made(handler, transport)
+        self._open += 1
+        if self._open > self._connections_max:
+            transport.abort()
 
-        def protocol() -> asyncio.BaseProtocol:
-            return server() if len(server.connections) < self._connections_max else _Refusal()
-
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(protocol, sock=self._sock, backlog=self._backlog)
-
-
-class _Refusal(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it out."""
+        self._open -= 1
+        super().connection_lost(handler, exc)
 
 
 @asynccontextmanager
@@ -60,15 +70,11 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     settings = runtime.settings
     secret = tokens.load_secret(settings.data, settings.token_secret)
     jwks = Jwks(settings.jwks_url) if settings.jwks_url else None
-    api = Api(runtime, Authenticator(time.time, tokens.Hs256(secret), jwks))
-    runner = web.AppRunner(
-        make_app(api),
-        access_log=None,
-        logger=http_logger,
-        auto_decompress=False,
-        keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=SHUTDOWN_S,
-    )
+    authenticator = Authenticator(time.time, tokens.Hs256(secret), jwks)
+    api = Api(runtime, authenticator, _description())
+    endpoint = Endpoint(api)
+    server = BoundedServer(endpoint.handle, settings.connections_max)
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     await runtime.load_definitions()
     await runner.setup()
     if jwks:
@@ -76,14 +82,21 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     stopping = asyncio.Event()
     refreshing = asyncio.create_task(_refresh_until(stopping, runtime))
     try:
-        await BoundedSite(runner, sock, settings.connections_max).start()
+        await web.SockSite(runner, sock, backlog=BACKLOG).start()
         yield api
     finally:
         stopping.set()
+        endpoint.draining = True
         await runner.cleanup()
         if jwks:
             await jwks.stop()
         await refreshing
+
+
+@cache
+def _description() -> Description:
+    document = msgspec.json.encode(openapi.build(routes.ROUTES))
+    return Description(document, answers.etag_of(document))
 
 
 def _without_the_request(record: logging.LogRecord) -> bool:

@@ -3,9 +3,10 @@
 import asyncio
 from typing import Final
 
-from aiohttp import web
+import msgspec
 
 from api import answers, bodies, paging, problems, views
+from api.answer import Answer
 from api.call import CHANNEL, Call
 from engine.domain import document
 from engine.domain.campaign import Campaign
@@ -20,10 +21,10 @@ PUBLISH_TRIES_MAX: Final = 5
 """How often a document is tried again because another was published meanwhile."""
 
 
-async def publish(call: Call) -> web.Response:
+async def publish(call: Call) -> Answer:
     """PUT /campaigns/{campaign}."""
     raw = await bodies.read_json(call, document.MAX_BYTES)
-    if isinstance(raw, web.Response):
+    if isinstance(raw, Answer):
         return raw
     unit = raw.get("unit") if isinstance(raw, dict) else None
     if isinstance(unit, str) and not within(unit, call.person.unit):
@@ -79,30 +80,30 @@ def _names(tags: str, version: int) -> bool:
     return version > 0 and not named.isdisjoint({"*", str(version)})
 
 
-async def find(call: Call) -> web.Response:
+async def find(call: Call) -> Answer:
     """GET /campaigns/{campaign}."""
     found = await _with_counts(call, call.parameter("campaign"))
-    if isinstance(found, web.Response):
+    if isinstance(found, Answer):
         return found
     definition, counts = found
     etag = f'"{definition.version}.{counts.seq}"'
-    return answers.cached(call, views.campaign(definition, counts), etag)
+    return answers.cached(call, msgspec.json.encode(views.campaign(definition, counts)), etag)
 
 
-async def find_offering(call: Call) -> web.Response:
+async def find_offering(call: Call) -> Answer:
     """GET /campaigns/{campaign}/offerings/{offering}."""
     found = await _with_counts(call, call.parameter("campaign"))
-    if isinstance(found, web.Response):
+    if isinstance(found, Answer):
         return found
     definition, counts = found
     offering = definition.offerings.get(call.parameter("offering"))
     if offering is None:
         return problems.response("not_found", call.language)
     etag = f'"{definition.version}.{counts.seq}"'
-    return answers.cached(call, views.offering(offering.document, counts), etag)
+    return answers.cached(call, msgspec.json.encode(views.offering(offering.document, counts)), etag)
 
 
-async def listing(call: Call) -> web.Response:
+async def listing(call: Call) -> Answer:
     """GET /campaigns."""
     page = paging.read(call.request.query, str)
     if isinstance(page, list):
@@ -110,14 +111,14 @@ async def listing(call: Call) -> web.Response:
     after = page.after or ""
     names = [name for name in call.api.runtime.catalog.names() if name > after]
     found = await asyncio.gather(*(_with_counts(call, name) for name in names[: page.limit]))
-    pairs = [pair for pair in found if not isinstance(pair, web.Response)]
+    pairs = [pair for pair in found if not isinstance(pair, Answer)]
     following = paging.cursor(names[page.limit - 1]) if len(names) > page.limit else None
     seen = views.CampaignList([views.campaign(definition, counts) for definition, counts in pairs], following)
     parts = [(definition.campaign, definition.version, counts.seq) for definition, counts in pairs]
-    return answers.cached(call, seen, answers.etag_of(parts, following))
+    return answers.cached(call, msgspec.json.encode(seen), answers.etag_of(parts, following))
 
 
-async def _with_counts(call: Call, campaign: str) -> tuple[Definition, Counts] | web.Response:
+async def _with_counts(call: Call, campaign: str) -> tuple[Definition, Counts] | Answer:
     """The definition in force and its counts, or the refusal."""
     catalog = call.api.runtime.catalog
     definition = await catalog.find(campaign)

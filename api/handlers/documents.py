@@ -4,10 +4,8 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from aiohttp import web
-from msgspec import Raw, Struct
-
 from api import answers
+from api.answer import Answer
 from api.call import Call
 from engine.domain.faults import Language
 
@@ -38,26 +36,16 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
     },
 }
 _TEMPLATE: Final = Template((STATIC / "index.html").read_text(encoding="utf-8"))
-_PAGES: Final = {language: _TEMPLATE.substitute(words) for language, words in _WORDS.items()}
+_PAGES: Final = {language: _TEMPLATE.substitute(words).encode() for language, words in _WORDS.items()}
 
 
-class Description(Struct, frozen=True):
-    """The OpenAPI document as it is sent."""
-
-    body: Raw
-    etag: str
-
-
-DESCRIPTION: Final = web.AppKey("description", Description)
-
-
-async def openapi_json(call: Call) -> web.Response:
+async def openapi_json(call: Call) -> Answer:
     """GET /openapi.json."""
-    description = call.request.app[DESCRIPTION]
+    description = call.api.description
     return answers.cached(call, description.body, description.etag)
 
 
-async def viewer(call: Call) -> web.Response:
+async def viewer(call: Call) -> Answer:
     """GET /docs."""
     headers = _PAGE_HEADERS | {"Content-Language": _WORDS[call.language]["lang"]}
-    return web.Response(text=_PAGES[call.language], content_type="text/html", headers=headers)
+    return Answer(200, _PAGES[call.language], headers, "text/html; charset=utf-8")

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from aiohttp import web
 from msgspec import Struct
 
 from api import answers, bodies, paging, problems, views
+from api.answer import Answer
 from api.call import CHANNEL, Call
 from engine.domain import campaign as documents
 from engine.domain import shapes
@@ -33,12 +33,12 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """An empty object."""
 
 
-async def sign_up(call: Call) -> web.Response:
+async def sign_up(call: Call) -> Answer:
     """POST …/offerings/{offering}/enrollments."""
     key = call.header("Idempotency-Key")
     faults = [] if key is None or is_key(key) else [Fault("Idempotency-Key", "not_a_key")]
     raw = await bodies.read_json(call, bodies.SMALL_BYTES_MAX)
-    if isinstance(raw, web.Response):
+    if isinstance(raw, Answer):
         return raw
     asked = ANY_POOL if raw == {} else _sign_up_body(raw)
     if isinstance(asked, list):
@@ -57,7 +57,7 @@ def is_key(key: str) -> bool:
     return 1 <= len(key) <= KEY_CHARACTERS_MAX and key.isascii() and key.isprintable() and " " not in key
 
 
-async def find(call: Call) -> web.Response:
+async def find(call: Call) -> Answer:
     """GET …/enrollments/{enrollment}."""
     campaign = call.parameter("campaign")
     made = await call.api.runtime.decisions.find(campaign, call.parameter("enrollment"))
@@ -68,23 +68,23 @@ async def find(call: Call) -> web.Response:
     return answers.decision(call, campaign, made)
 
 
-async def cancel(call: Call) -> web.Response:
+async def cancel(call: Call) -> Answer:
     """DELETE …/enrollments/{enrollment}."""
     for_others = await _acts_for(call, call.parameter("campaign"))
     return await _change(call, call.api.runtime.decisions.cancel, for_others=for_others)
 
 
-async def confirm(call: Call) -> web.Response:
+async def confirm(call: Call) -> Answer:
     """POST …/enrollments/{enrollment}/confirm."""
     return await _change(call, call.api.runtime.decisions.confirm)
 
 
-async def decline(call: Call) -> web.Response:
+async def decline(call: Call) -> Answer:
     """POST …/enrollments/{enrollment}/decline."""
     return await _change(call, call.api.runtime.decisions.decline)
 
 
-async def mine(call: Call) -> web.Response:
+async def mine(call: Call) -> Answer:
     """GET /campaigns/{campaign}/me."""
     campaign = call.parameter("campaign")
     found = await call.api.runtime.decisions.mine(campaign, call.person.sub)
@@ -98,7 +98,7 @@ async def mine(call: Call) -> web.Response:
     return answers.json(views.EnrollmentList(seen, None))
 
 
-async def mine_everywhere(call: Call) -> web.Response:
+async def mine_everywhere(call: Call) -> Answer:
     """GET /me/enrollments, from the ledger."""
     page = paging.read(call.request.query, tuple[int, str])
     if isinstance(page, list):
@@ -107,7 +107,7 @@ async def mine_everywhere(call: Call) -> web.Response:
     return _page(rows, page.limit, lambda row: (row.record.decided_at, row.enrollment))
 
 
-async def roster(call: Call) -> web.Response:
+async def roster(call: Call) -> Answer:
     """GET …/offerings/{offering}/roster, from the ledger."""
     page = paging.read(call.request.query, tuple[int, int])
     if isinstance(page, list):
@@ -145,16 +145,16 @@ async def _acts_for(call: Call, campaign: str) -> bool:
 
 async def _change(
     call: Call, verb: Callable[[str, Change], Awaitable[Decision]], *, for_others: bool = False
-) -> web.Response:
+) -> Answer:
     nothing = await bodies.read_struct(call, Nothing)
-    if isinstance(nothing, web.Response):
+    if isinstance(nothing, Answer):
         return nothing
     campaign, actor = call.parameter("campaign"), call.person.sub
     change = Change(call.parameter("enrollment"), "" if for_others else actor, actor, CHANNEL)
     return answers.decision(call, campaign, await verb(campaign, change))
 
 
-def _page(rows: list[Row], limit: int, after: Callable[[Row], object]) -> web.Response:
+def _page(rows: list[Row], limit: int, after: Callable[[Row], object]) -> Answer:
     """A page of `limit` rows, of which one more was asked for to know whether there is a next page."""
     seen = [views.enrollment(row.campaign, row.enrollment, row.record, row.position) for row in rows[:limit]]
     return answers.json(

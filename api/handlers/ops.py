@@ -1,34 +1,36 @@
 """What ops and machines ask: liveness, readiness, metrics, status."""
 
 import asyncio
-
-from aiohttp import web
+from typing import Final
 
 import engine
 from api import answers, views
+from api.answer import Answer
 from api.call import Call
 from engine import metrics
 from engine.ledger.protocol import Registration
 
+TEXT: Final = "text/plain; charset=utf-8"
 
-async def healthz(call: Call) -> web.Response:
+
+async def healthz(call: Call) -> Answer:
     """GET /healthz: the process answers."""
-    return web.Response(text="ok\n")
+    return Answer(200, b"ok\n", media_type=TEXT)
 
 
-async def readyz(call: Call) -> web.Response:
+async def readyz(call: Call) -> Answer:
     """GET /readyz: Redis answers. The definitions are loaded before the first request is taken."""
     await call.api.runtime.server.ping()
-    return web.Response(text="ready\n")
+    return Answer(200, b"ready\n", media_type=TEXT)
 
 
-async def expose_metrics(call: Call) -> web.Response:
+async def expose_metrics(call: Call) -> Answer:
     """GET /metrics, in Prometheus's text format."""
     body = await asyncio.to_thread(metrics.expose)
-    return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
+    return Answer(200, body, media_type=metrics.CONTENT_TYPE)
 
 
-async def status(call: Call) -> web.Response:
+async def status(call: Call) -> Answer:
     """GET /ops/status."""
     runtime = call.api.runtime
     decisions = await asyncio.to_thread(metrics.decisions_by_outcome)

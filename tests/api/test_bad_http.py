@@ -7,9 +7,9 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
 
 from api import bodies
+from api.answer import Answer
 from api.call import Call
 from tests.api.client import CANARY, HERE, ORGANIZER, Client, person, request
 from tests.stand import campaign
@@ -103,7 +103,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body(
     reading, left = asyncio.Event(), asyncio.Event()
     read = bodies.read
 
-    async def observed(call: Call, bytes_max: int) -> bytes | web.Response:
+    async def observed(call: Call, bytes_max: int) -> bytes | Answer:
         reading.set()
         try:
             return await read(call, bytes_max)

@@ -24,7 +24,7 @@ def test_every_refusal_has_words(code: str, language: Language) -> None:
     assert told["title"]
     assert told["detail"]
     assert "{" not in told["title"] + told["detail"]
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.media_type == "application/problem+json"
     assert answer.headers["Content-Language"] == {"zh": "zh-CN", "en": "en"}[language]
 
 
@@ -61,9 +61,15 @@ def test_not_open_says_how_long_to_wait(opens_ms: int, seconds: int) -> None:
     assert (told["opens_at"], told["as_of_seq"]) == ("2026-11-28T02:00:00.000Z", 7)
 
 
-def test_what_has_no_value_is_left_out() -> None:
-    assert "as_of_seq" not in problems.document("closed", "en", as_of_seq=None)
-    assert problems.document("closed", "en", as_of_seq=7)["as_of_seq"] == 7
+@pytest.mark.parametrize("fact", ["", "soap"])
+def test_what_has_no_value_is_left_out(fact: str) -> None:
+    told = problems.response("closed", "en", fact, as_of_seq=7, per=None).body
+    assert msgspec.json.decode(told) == problems.document("closed", "en", fact) | {"as_of_seq": 7}
+
+
+def test_clients_are_told_to_come_back_at_different_moments() -> None:
+    told = {problems.response("overloaded", "en").headers["Retry-After"] for _ in range(100)}
+    assert told == {"1", "2", "3"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
