@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from api import language
 from api.auth import Authenticator
+from api.shown import Showcase
 from engine.domain.faults import Language
 from engine.domain.person import Person
 from engine.runtime import Runtime
@@ -29,6 +30,7 @@ class Api(Struct, frozen=True):
     runtime: Runtime
     authenticator: Authenticator
     description: Description
+    showcase: Showcase
 
 
 class Call(Struct, frozen=True):

@@ -18,6 +18,7 @@ from api.auth import Authenticator
 from api.call import Api, Description
 from api.endpoint import Endpoint, fit_to_log
 from api.jwks import Jwks
+from api.shown import Showcase
 from engine.live.catalog import REFRESH_S
 from engine.live.server import NothingRan
 from engine.runtime import Runtime
@@ -71,7 +72,7 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     secret = tokens.load_secret(settings.data, settings.token_secret)
     jwks = Jwks(settings.jwks_url) if settings.jwks_url else None
     authenticator = Authenticator(time.time, tokens.Hs256(secret), jwks)
-    api = Api(runtime, authenticator, _description())
+    api = Api(runtime, authenticator, _description(), Showcase())
     endpoint = Endpoint(api)
     server = BoundedServer(endpoint.handle, settings.connections_max)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)

@@ -113,7 +113,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             ledger=ledger,
             catalog=catalog,
             decisions=decisions,
-            counts=CountsReader(server, decisions.advance),
+            counts=CountsReader(server, decisions, clock),
             streams=Streams(server),
             publisher=Publisher(server, ledger, catalog, decisions, clock),
         )

@@ -4,13 +4,14 @@ import asyncio
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from api import answers, bodies, paging, problems, views
 from api.answer import Answer
 from api.call import CHANNEL, Call
+from api.shown import Shown
 from engine.domain import document
 from engine.domain.campaign import Campaign
-from engine.domain.definition import Definition
 from engine.domain.faults import Fault
 from engine.domain.person import within
 from engine.live.counts import Counts
@@ -85,9 +86,8 @@ async def find(call: Call) -> Answer:
     found = await _with_counts(call, call.parameter("campaign"))
     if isinstance(found, Answer):
         return found
-    definition, counts = found
-    etag = f'"{definition.version}.{counts.seq}"'
-    return answers.cached(call, msgspec.json.encode(views.campaign(definition, counts)), etag)
+    shown, counts = found
+    return answers.cached(call, shown.campaign(counts), _etag(shown, counts))
 
 
 async def find_offering(call: Call) -> Answer:
@@ -95,12 +95,11 @@ async def find_offering(call: Call) -> Answer:
     found = await _with_counts(call, call.parameter("campaign"))
     if isinstance(found, Answer):
         return found
-    definition, counts = found
-    offering = definition.offerings.get(call.parameter("offering"))
-    if offering is None:
+    shown, counts = found
+    offering = call.parameter("offering")
+    if offering not in shown.definition.offerings:
         return problems.response("not_found", call.language)
-    etag = f'"{definition.version}.{counts.seq}"'
-    return answers.cached(call, msgspec.json.encode(views.offering(offering.document, counts)), etag)
+    return answers.cached(call, shown.offering(offering, counts), _etag(shown, counts))
 
 
 async def listing(call: Call) -> Answer:
@@ -113,15 +112,21 @@ async def listing(call: Call) -> Answer:
     found = await asyncio.gather(*(_with_counts(call, name) for name in names[: page.limit]))
     pairs = [pair for pair in found if not isinstance(pair, Answer)]
     following = paging.cursor(names[page.limit - 1]) if len(names) > page.limit else None
-    seen = views.CampaignList([views.campaign(definition, counts) for definition, counts in pairs], following)
-    parts = [(definition.campaign, definition.version, counts.seq) for definition, counts in pairs]
-    return answers.cached(call, msgspec.json.encode(seen), answers.etag_of(parts, following))
+    body = msgspec.json.encode(
+        {"campaigns": [Raw(shown.campaign(counts)) for shown, counts in pairs], "next": following}
+    )
+    parts = [(shown.definition.campaign, shown.definition.version, counts.seq) for shown, counts in pairs]
+    return answers.cached(call, body, answers.etag_of(parts, following))
 
 
-async def _with_counts(call: Call, campaign: str) -> tuple[Definition, Counts] | Answer:
+def _etag(shown: Shown, counts: Counts) -> str:
+    return f'"{shown.definition.version}.{counts.seq}"'
+
+
+async def _with_counts(call: Call, campaign: str) -> tuple[Shown, Counts] | Answer:
     """The definition in force and its counts, or the refusal."""
     catalog = call.api.runtime.catalog
-    definition = await catalog.find(campaign)
+    definition = catalog.get(campaign) or await catalog.find(campaign)
     if definition is None:
         return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
     counts = await call.api.runtime.counts.read(campaign)
@@ -129,4 +134,4 @@ async def _with_counts(call: Call, campaign: str) -> tuple[Definition, Counts] |
         definition = await catalog.load(campaign)
     if counts is None or definition is None:
         return problems.response("not_ready", call.language)
-    return definition, counts
+    return call.api.showcase.of(definition), counts

@@ -81,6 +81,7 @@ class Decisions:
         self._backlog = str(backlog_entries_max)
         self._observe = observe
         self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
+        self._newest_seq: dict[str, int] = {}
 
     async def sign_up(
         self, campaign: str, offering: str, person: Person, key: str, wanted: str, channel: str
@@ -161,6 +162,10 @@ class Decisions:
         for queue in list(self._queues.values()):
             await queue.drain()
 
+    def newest_seq(self, campaign: str) -> int:
+        """The last seq of a campaign that an answer of this process has told of."""
+        return self._newest_seq.get(campaign, 0)
+
     @property
     def waiting(self) -> int:
         """Requests that are not sent to Redis yet, over all campaigns."""
@@ -203,7 +208,10 @@ class Decisions:
                 reply = await self._server.call(verb, campaign, arguments)
                 status = reply[0].decode()
                 if status == outcome.DECIDED:
-                    return _answers.decode(reply[1])
+                    answers = _answers.decode(reply[1])
+                    if answers:
+                        self._newest_seq[campaign] = max(self.newest_seq(campaign), answers[-1].as_of_seq)
+                    return answers
                 if status != outcome.BEHIND:
                     break
                 await self.advance(campaign)

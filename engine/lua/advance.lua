@@ -6,7 +6,7 @@
 -- Output  {decided, ms until the next is due, or "" for never}; {behind} when more is due; or {not_ready}
 -- Events  opened, closed, released, lapsed, promoted
 --
--- @include state records commit seats waiting advance
+-- @include state due records commit seats waiting advance
 
 if gate ~= 'open' then
   return {Outcome.NOT_READY}
@@ -16,5 +16,4 @@ commit()
 if behind then
   return {Outcome.BEHIND}
 end
-local next_due = redis.call('ZRANGE', Key.TIMERS, 0, 0, 'WITHSCORES')[2]
-return {Outcome.DECIDED, next_due and tostring(math.max(0, next_due - now)) or ''}
+return {Outcome.DECIDED, ms_until_due()}

@@ -3,7 +3,8 @@
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV    none
--- Output  {decided, version, seq, {name, number, name, number, …} as in COUNTS}; {behind}; or {not_ready}
+-- Output  {decided, version, seq, ms until the next is due, or "" for never,
+--         {name, number, name, number, …} as in COUNTS}; {behind}; or {not_ready}
 -- Events  none
 --
 -- @include state due
@@ -14,4 +15,4 @@ end
 if is_due() then
   return {Outcome.BEHIND}
 end
-return {Outcome.DECIDED, version, seq, redis.call('HGETALL', Key.COUNTS)}
+return {Outcome.DECIDED, version, seq, ms_until_due(), redis.call('HGETALL', Key.COUNTS)}
