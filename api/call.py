@@ -1,7 +1,7 @@
 """A call: one request, with who asks and in which language; and the parts that every call may use."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from msgspec import Struct
@@ -12,6 +12,9 @@ from api.shown import Showcase
 from engine.domain.faults import Language
 from engine.domain.person import Person
 from engine.runtime import Runtime
+
+if TYPE_CHECKING:
+    from api.live.hub import Hub
 
 ANYONE: Final = Person(sub="")
 CHANNEL: Final = "http"
@@ -31,6 +34,7 @@ class Api(Struct, frozen=True):
     authenticator: Authenticator
     description: Description
     showcase: Showcase
+    hub: "Hub"
 
 
 class Call(Struct, frozen=True):

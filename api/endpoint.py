@@ -1,22 +1,15 @@
 """The endpoint: every request, through the checks that come before its handler in the order of the guards."""
 
 import asyncio
-import logging
-import secrets
-import traceback
 from typing import Final
 
 from aiohttp import web
 
-from api import docs_viewer, problems, routes
+from api import docs_viewer, failures, problems, routes
 from api.answer import Answer
 from api.auth import Refused
 from api.call import ANYONE, Api, Call, header, language_of
 from api.router import Match, Router
-from engine.ledger.protocol import Unavailable
-from engine.live.server import NothingRan, Unknown
-
-logger = logging.getLogger(__name__)
 
 ROUTER: Final = Router((*routes.ROUTES, *docs_viewer.ROUTES))
 
@@ -38,7 +31,7 @@ class Endpoint:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            answer = _failed(error, request)
+            answer = failures.problem(error, request)
         if self.draining:
             answer.force_close()
         return answer
@@ -52,7 +45,7 @@ class Endpoint:
         if route.roles:
             verified = await self._api.authenticator.authenticate(header(request, "Authorization"))
             if isinstance(verified, Refused):
-                return _unauthenticated(verified, request)
+                return problems.unauthenticated(verified, language_of(request))
             person = verified.person
             if person.roles.isdisjoint(route.roles):
                 return problems.response("forbidden", language_of(request))
@@ -75,25 +68,3 @@ def _no_route(request: web.BaseRequest, match: Match) -> Answer:
         return problems.response("not_found", language_of(request))
     allow = {"Allow": ", ".join(sorted(match.routes))}
     return problems.response("method_not_allowed", language_of(request), headers=allow)
-
-
-def _unauthenticated(refused: Refused, request: web.BaseRequest) -> Answer:
-    headers = {"WWW-Authenticate": refused.challenge} if refused.challenge else None
-    return problems.response(refused.code, language_of(request), headers=headers)
-
-
-def _failed(error: Exception, request: web.BaseRequest) -> Answer:
-    if isinstance(error, NothingRan | Unavailable):
-        logger.warning("not ready: %s", error)
-        return problems.response("not_ready", language_of(request))
-    if isinstance(error, Unknown):
-        logger.warning("outcome unknown: %s", error)
-        return problems.response("unknown", language_of(request))
-    request_id = secrets.token_hex(8)
-    logger.error("request %s failed: %s", request_id, fit_to_log(error))
-    return problems.response("internal", language_of(request), request_id, request_id=request_id)
-
-
-def fit_to_log(error: BaseException) -> str:
-    """The kind of an error and where it was raised; its message may quote what is personal or secret."""
-    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"

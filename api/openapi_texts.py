@@ -63,6 +63,7 @@ request is answered.
 TAGS: Final = {
     "campaigns": Said("Campaigns and their offerings, with live counts", "批次和活动，带实时名额"),
     "enrollments": Said("Signing up, and what one can do afterwards", "报名，以及报名之后的操作"),
+    "live": Said("The page that waits for the opening", "等待开抢的页面"),
     "ops": Said("For ops and machines", "供运维和监控使用"),
     "documents": Said("This description", "本说明"),
 }
@@ -147,6 +148,20 @@ OPERATIONS: Final = {
             "最新的在前；取自台账，可能略有延迟。",
         ),
     ),
+    "live.live": Operation(
+        "connect_live",
+        "以 WebSocket 关注和报名",
+        Said(
+            "For the page that waits for the opening. The token comes with the handshake, or within ten seconds as "
+            '`{"op":"auth","token":…}`. A client sends `watch`, `sign_up`, `cancel`, `confirm`, `decline`; it is sent '
+            "`counts` and `opened` of what it watches, a `result` for each message with an `id`, `changed` when "
+            "something happens to an enrollment of its own, and `error`. `docs/live.md` has every message.",
+            '供等待开抢的页面使用。令牌随握手发送，或在十秒内以 `{"op":"auth","token":…}` 发送。'
+            "客户端发送 `watch`、`sign_up`、`cancel`、`confirm`、`decline`；"
+            "服务端发送所关注活动的 `counts` 和 `opened`、对带 `id` 的消息的答复 `result`、"
+            "本人报名发生变化时的 `changed`，以及 `error`。各消息见 `docs/live.md`。",
+        ),
+    ),
     "ops.status": Operation("see_status", "系统运行状况"),
     "ops.healthz": Operation("check_liveness", "进程是否存活"),
     "ops.readyz": Operation("check_readiness", "是否可以裁定报名"),
@@ -157,6 +172,7 @@ OPERATIONS: Final = {
 """By the module and name of the route's handler."""
 
 ANSWERS: Final = {
+    101: Said("A WebSocket from here on", "此后为 WebSocket"),
     200: Said("Done", "成功"),
     201: Said("Created", "已创建"),
     202: Said("Accepted", "已受理"),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from api.answer import Answer
+from api.auth import Refused
 from engine.domain import faults, outcome
 from engine.domain.faults import Fault, Language
 
@@ -153,6 +154,12 @@ def response(
     if headers:
         sent |= headers
     return Answer(found.status, body, sent, MEDIA_TYPE)
+
+
+def unauthenticated(refused: Refused, language: Language) -> Answer:
+    """401 that says how to authenticate, or 503 while the issuer's keys are not at hand."""
+    headers = {"WWW-Authenticate": refused.challenge} if refused.challenge else None
+    return response(refused.code, language, headers=headers)
 
 
 def invalid(found: list[Fault], language: Language) -> Answer:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from api import views
 from api.call import Call
-from api.handlers import campaigns, documents, enrollments, ops
+from api.handlers import campaigns, documents, enrollments, live, ops
 from engine.domain.campaign import Campaign
 from engine.domain.person import Role
 
@@ -104,6 +104,10 @@ ROUTES: Final = (
     Route(
         "GET", "/v1/me/enrollments", enrollments.mine_everywhere, "List one's enrollments over all campaigns",
         {200: views.EnrollmentList}, MEMBER, ("invalid",), paged=True,
+    ),
+    Route(
+        "GET", "/v1/live", live.live, "Watch and sign up by WebSocket",
+        {101: None}, refusals=("unauthenticated", "forbidden", "invalid"),
     ),
     Route("GET", "/v1/ops/status", ops.status, "How the deployment does", {200: views.OpsStatus}, OPS),
     Route("GET", "/healthz", ops.healthz, "Whether the process lives", {200: "text/plain"}),

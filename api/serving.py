@@ -16,8 +16,10 @@ from aiohttp.web_protocol import RequestHandler
 from api import answers, openapi, routes, tokens
 from api.auth import Authenticator
 from api.call import Api, Description
-from api.endpoint import Endpoint, fit_to_log
+from api.endpoint import Endpoint
+from api.failures import fit_to_log
 from api.jwks import Jwks
+from api.live.hub import Hub
 from api.shown import Showcase
 from engine.live.catalog import REFRESH_S
 from engine.live.server import NothingRan
@@ -72,12 +74,14 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     secret = tokens.load_secret(settings.data, settings.token_secret)
     jwks = Jwks(settings.jwks_url) if settings.jwks_url else None
     authenticator = Authenticator(time.time, tokens.Hs256(secret), jwks)
-    api = Api(runtime, authenticator, _description(), Showcase())
+    hub = Hub(runtime)
+    api = Api(runtime, authenticator, _description(), Showcase(), hub)
     endpoint = Endpoint(api)
     server = BoundedServer(endpoint.handle, settings.connections_max)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     await runtime.load_definitions()
     await runner.setup()
+    hub.start()
     if jwks:
         jwks.start()
     stopping = asyncio.Event()
@@ -88,6 +92,7 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     finally:
         stopping.set()
         endpoint.draining = True
+        await hub.stop()
         await runner.cleanup()
         if jwks:
             await jwks.stop()

@@ -202,6 +202,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     connections_max: Annotated[
         int, Setting("open connections of clients, per api process", _integer(1, 1_000_000))
     ] = 20_000
+    live_messages_per_s: Annotated[
+        int,
+        Setting("messages a second that one WebSocket connection may go on sending", _integer(1, 1_000_000)),
+    ] = 10
+    live_messages_burst: Annotated[
+        int, Setting("messages that it may be ahead of that", _integer(1, 1_000_000))
+    ] = 50
     backlog_entries_max: Annotated[
         int,
         Setting(

@@ -38,6 +38,8 @@ def test_every_setting_has_a_variable() -> None:
         "waiting_entries_max": "500",
         "decision_timeout_s": "2",
         "connections_max": "1000",
+        "live_messages_per_s": "20",
+        "live_messages_burst": "100",
         "backlog_entries_max": "5000",
         "events_kept": "0",
     }

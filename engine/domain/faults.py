@@ -185,6 +185,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "not_available": ("此字段尚未提供。", "This field is not available yet."),
     "not_a_cursor": ("必须是前一页的 next。", "Must be the next of the page before."),
+    "not_a_websocket": (
+        "请以 WebSocket（RFC 6455，版本 13）连接。",
+        "Connect by WebSocket (RFC 6455, version 13).",
+    ),
     "other_campaign": ("必须与地址中的批次相同。", "Must be the campaign that the address names."),
 }
 """code: (zh, en)."""

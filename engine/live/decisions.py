@@ -163,8 +163,13 @@ class Decisions:
             await queue.drain()
 
     def newest_seq(self, campaign: str) -> int:
-        """The last seq of a campaign that an answer of this process has told of."""
+        """The last seq of a campaign that this process has heard of."""
         return self._newest_seq.get(campaign, 0)
+
+    def hear(self, campaign: str, seq: int) -> None:
+        """A campaign has come as far as `seq`."""
+        if seq > self.newest_seq(campaign):
+            self._newest_seq[campaign] = seq
 
     @property
     def waiting(self) -> int:
@@ -210,7 +215,7 @@ class Decisions:
                 if status == outcome.DECIDED:
                     answers = _answers.decode(reply[1])
                     if answers:
-                        self._newest_seq[campaign] = max(self.newest_seq(campaign), answers[-1].as_of_seq)
+                        self.hear(campaign, answers[-1].as_of_seq)
                     return answers
                 if status != outcome.BEHIND:
                     break
