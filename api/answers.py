@@ -9,6 +9,7 @@ from api import problems, views
 from api.answer import Answer
 from api.call import Call
 from engine.domain import outcome
+from engine.domain.enrollment import Record
 from engine.domain.instants import iso
 from engine.live.decisions import Decision
 
@@ -44,12 +45,17 @@ def decision(call: Call, campaign: str, made: Decision) -> Answer:
     """The answer to a request that the engine decided."""
     if made.record is None:
         return refusal(call, made)
-    found = outcome.SUCCESSES[made.outcome]
-    seen = views.enrollment(campaign, made.enrollment, made.record, made.position)
+    status, body = enrollment(campaign, made.record, made)
     headers = None
-    if found.status in (201, 202):
+    if status in (201, 202):
         headers = {"Location": ENROLLMENT_PATH.format(campaign, made.enrollment)}
-    return json(seen, status=found.status, headers=headers)
+    return Answer(status, body, headers)
+
+
+def enrollment(campaign: str, record: Record, made: Decision) -> tuple[int, bytes]:
+    """Status and body of a success."""
+    seen = views.enrollment(campaign, made.enrollment, record, made.position)
+    return outcome.SUCCESSES[made.outcome].status, _encode(seen)
 
 
 def refusal(call: Call, made: Decision) -> Answer:

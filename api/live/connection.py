@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from aiohttp import WSMsgType, web
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from api import answers, failures, problems
 from api.answer import Answer
@@ -16,6 +16,7 @@ from api.live.messages import Auth, Cancel, Confirm, Decline, SignUp, Watch
 from api.tokens import Verified
 from engine.domain.faults import Fault
 from engine.live import decisions
+from engine.live.decisions import Decision
 from engine.live.server import NothingRan, Unknown
 
 CHANNEL: Final = "live"
@@ -29,6 +30,7 @@ UNSENT_BYTES_MAX: Final = 64 * 1024
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 TOO_SLOW: Final = 4408
+EXPIRED: Final = Decision("unauthenticated")
 
 
 class Connection:
@@ -46,6 +48,7 @@ class Connection:
             max_msg_size=MESSAGE_BYTES_MAX,
             decode_text=False,
         )
+        self._transport = call.request.transport
         self._verified = verified
         self._watched: dict[str, tuple[str, ...]] = {}
         self._is_busy = False
@@ -79,7 +82,7 @@ class Connection:
 
     def send(self, frames: bytes) -> None:
         """Send whole frames, or drop the connection when too much waits for it already."""
-        transport = self._call.request.transport
+        transport = self._transport
         if transport is None or transport.is_closing() or self._socket.closed:
             return
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
@@ -155,11 +158,7 @@ class Connection:
         message = messages.decode(data)
         match message:
             case SignUp() | Cancel() | Confirm() | Decline():
-                try:
-                    answer = await self._decided(message)
-                except Exception as error:
-                    answer = failures.problem(error, self._call.request)
-                self._answer(message.id, answer)
+                self.send(messages.frame(await self._result(message)))
             case Watch():
                 try:
                     await self._watch(message)
@@ -171,27 +170,35 @@ class Connection:
             case _:
                 self._not_understood(message)
 
-    async def _decided(self, message: SignUp | messages.Change) -> Answer:
+    async def _result(self, message: SignUp | messages.Change) -> messages.Result:
         """The answer that HTTP would give."""
-        verified, call = self._verified, self._call
+        try:
+            made = await self._decided(message)
+        except Exception as error:
+            return _refusal(message.id, failures.problem(error, self._call.request))
+        if made.record is not None:
+            status, body = answers.enrollment(message.campaign, made.record, made)
+            return messages.Result(message.id, status, Raw(body))
+        return _refusal(message.id, answers.refusal(self._call, made))
+
+    async def _decided(self, message: SignUp | messages.Change) -> Decision:
+        verified, decide = self._verified, self._call.api.runtime.decisions
         assert verified is not None, "only members come so far"
+        person = verified.person
         if self._clock.now_ms() >= verified.exp * 1000:
-            return problems.response("unauthenticated", call.language)
-        decide, person = call.api.runtime.decisions, verified.person
+            return EXPIRED
         if isinstance(message, SignUp):
-            made = await decide.sign_up(
+            return await decide.sign_up(
                 message.campaign, message.offering, person, message.id, message.pool or "", CHANNEL
             )
-            return answers.decision(call, message.campaign, made)
         change = decisions.Change(message.enrollment, person.sub, person.sub, CHANNEL)
         match message:
             case Cancel():
-                made = await decide.cancel(message.campaign, change)
+                return await decide.cancel(message.campaign, change)
             case Confirm():
-                made = await decide.confirm(message.campaign, change)
+                return await decide.confirm(message.campaign, change)
             case _:
-                made = await decide.decline(message.campaign, change)
-        return answers.decision(call, message.campaign, made)
+                return await decide.decline(message.campaign, change)
 
     async def _watch(self, message: Watch) -> None:
         runtime, campaign = self._call.api.runtime, message.campaign
@@ -224,13 +231,6 @@ class Connection:
             return
         self.send(room.now(definition, counts, offerings, self._clock.now_ms()))
 
-    def _answer(self, name: str, answer: Answer) -> None:
-        retry_after = answer.headers.get("Retry-After")
-        result = messages.Result(name, answer.status, Raw(answer.body))
-        if retry_after is not None:
-            result = messages.Result(name, answer.status, Raw(answer.body), int(retry_after))
-        self.send(messages.frame(result))
-
     def _not_understood(self, found: list[Fault]) -> None:
         body = problems.invalid(found, self._call.language).body
         self.send(messages.frame(messages.Error("invalid", Raw(body))))
@@ -238,3 +238,9 @@ class Connection:
     def _refuse(self, code: str) -> None:
         body = problems.response(code, self._call.language).body
         self.send(messages.frame(messages.Error(code, Raw(body))))
+
+
+def _refusal(name: str, answer: Answer) -> messages.Result:
+    retry_after = answer.headers.get("Retry-After")
+    wait_s = UNSET if retry_after is None else int(retry_after)
+    return messages.Result(name, answer.status, Raw(answer.body), wait_s)

@@ -1,8 +1,9 @@
 """Decisions: every verb on a campaign, asked through group commit and answered by one Lua call for each batch."""
 
 import logging
-import secrets
-from collections.abc import Awaitable, Callable
+import os
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -22,6 +23,8 @@ STALE_RETRIES_MAX: Final = 3
 BEHIND_RETRIES_MAX: Final = 1_000
 ENROLLMENT_BYTES: Final = 12
 """96 random bits make an enrollment's id, 16 characters, that cannot be guessed."""
+ENROLLMENTS_DRAWN: Final = 256
+"""Ids made of one reading of the system's random numbers."""
 
 
 class Decision(Struct, frozen=True, array_like=True):
@@ -60,6 +63,14 @@ _answers = msgspec.msgpack.Decoder(list[Decision])
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def _enrollments() -> Iterator[str]:
+    """Ids of enrollments, without end."""
+    while True:
+        drawn = urlsafe_b64encode(os.urandom(ENROLLMENT_BYTES * ENROLLMENTS_DRAWN)).decode()
+        size = len(drawn) // ENROLLMENTS_DRAWN
+        yield from (drawn[start : start + size] for start in range(0, len(drawn), size))
+
+
 class Decisions:
     """Every verb on every campaign. Refusals are values: nothing here raises because a request is refused.
 
@@ -82,6 +93,7 @@ class Decisions:
         self._observe = observe
         self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
         self._newest_seq: dict[str, int] = {}
+        self._fresh = _enrollments()
 
     async def sign_up(
         self, campaign: str, offering: str, person: Person, key: str, wanted: str, channel: str
@@ -103,23 +115,12 @@ class Decisions:
         found = definition.offerings.get(offering)
         if found is None or (wanted and wanted not in found.pools):
             return NOT_FOUND
-        enrollment = secrets.token_urlsafe(ENROLLMENT_BYTES)
         member = person.sub
-        return await self._ask(
-            "sign_up",
-            definition.campaign,
-            (
-                definition.version,
-                member,
-                key,
-                enrollment,
-                offering,
-                wanted,
-                found.mask(person),
-                member,
-                channel,
-            ),
+        request = (
+            *(definition.version, member, key, next(self._fresh), offering, wanted),
+            *(found.mask(person), member, channel),
         )
+        return await self._ask("sign_up", definition.campaign, request)
 
     async def cancel(self, campaign: str, change: Change) -> Decision:
         """Cancel an enrollment."""
