@@ -13,6 +13,8 @@ from engine.domain.faults import Fault
 
 SMALL_BYTES_MAX: Final = 16 * 1024
 READ_TIMEOUT_S: Final = 10
+_NOTHING: Final = (b"", b"{}")
+"""What nearly every sign-up brings."""
 
 T = TypeVar("T", bound=Struct)
 
@@ -53,7 +55,7 @@ async def read_json(call: Call, bytes_max: int) -> object | Answer:
         # It takes a while: the loop stays free for sign-ups.
         raw = await asyncio.to_thread(strict_json.loads, body)
     else:
-        raw = strict_json.loads(body) if body else {}
+        raw = strict_json.loads(body) if body not in _NOTHING else {}
     return problems.invalid([raw], call.language) if isinstance(raw, Fault) else raw
 
 
