@@ -6,7 +6,7 @@ may hold a secret.
 
 import os
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 from urllib.parse import SplitResult, urlsplit
@@ -18,7 +18,10 @@ PREFIX: Final = "SEATRUSH_"
 FLAGS: Final = {"redis_url": "--redis", "database_url": "--database"}
 """Options of the command line that are not named after their setting."""
 
+NETWORKS_EXPECTED: Final = "networks such as 10.0.0.0/8,::1/128, none of all addresses"
+
 Durability = Literal["fsync", "memory"]
+Network = IPv4Network | IPv6Network
 
 
 class ConfigError(ValueError):
@@ -134,6 +137,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _networks(text: str) -> str:
+    for network in networks(text):
+        # One of all addresses would let a client name any as its own. A mapped IPv4 address is taken as what it stands
+        # for, so that a network of such would contain nothing.
+        if network.prefixlen == 0 or getattr(network.network_address, "ipv4_mapped", None):
+            raise ValueError(NETWORKS_EXPECTED)
+    return text
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings of one process, as `from_environment` reads them; nothing else looks at the environment."""
 
@@ -221,6 +233,30 @@ class Settings(Struct, frozen=True, kw_only=True):
         Setting("events left in Redis after they are in the ledger, per campaign", _integer(0, 100_000_000)),
     ] = 10_000
 
+    member_rate: Annotated[
+        int,
+        Setting(
+            "requests a second of one member, and apart from them sign-ups for one offering; 0 is no limit",
+            _integer(0, 100_000),
+        ),
+    ] = 10
+    member_burst: Annotated[
+        int, Setting("requests that a member who was quiet may make at once", _integer(1, 1_000_000))
+    ] = 50
+    address_rate: Annotated[
+        int,
+        Setting(
+            "requests a second of one address, or of one /64 of IPv6; 0 is no limit", _integer(0, 100_000)
+        ),
+    ] = 0
+    address_burst: Annotated[
+        int, Setting("requests that an address that was quiet may make at once", _integer(1, 1_000_000))
+    ] = 1_000
+    trusted_proxies: Annotated[
+        str | None,
+        Setting("networks whose X-Forwarded-For is believed, such as 10.0.0.0/8,::1/128", _networks),
+    ] = None
+
     def __repr__(self) -> str:
         """The settings as they may be logged: without secrets."""
         shown = {name: getattr(self, name) for name in SETTINGS}
@@ -274,6 +310,14 @@ def from_environment(environ: Mapping[str, str], overrides: Mapping[str, str | N
 def default(name: str) -> object:
     """The value of a setting that is not given; None for none."""
     return getattr(Settings(), name)
+
+
+def networks(text: str) -> list[Network]:
+    """The networks of a list such as `10.0.0.0/8,::1/128`. Raises ValueError with what is expected."""
+    try:
+        return [ip_network(part.strip()) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(NETWORKS_EXPECTED) from None
 
 
 def redact(url: str) -> str:

@@ -42,6 +42,11 @@ def test_every_setting_has_a_variable() -> None:
         "live_messages_burst": "100",
         "backlog_entries_max": "5000",
         "events_kept": "0",
+        "member_rate": "0",
+        "member_burst": "5",
+        "address_rate": "200",
+        "address_burst": "2000",
+        "trusted_proxies": "10.0.0.0/8, ::1/128,192.0.2.7",
     }
     assert texts.keys() == config.SETTINGS.keys()
     for name, text in texts.items():
@@ -94,6 +99,17 @@ def test_bounds_can_be_set_by_the_code_too() -> None:
         ("token_secret", "x" * 31, "at least 32 bytes"),
         ("jwks_url", "http://login.example/keys", "http:// only to this machine"),
         ("jwks_url", "file:///keys.json", "https://HOST"),
+        ("member_rate", "0.5", "a whole number from 0 to 100000"),
+        ("member_burst", "0", "a whole number from 1 to 1000000"),
+        ("address_rate", "100001", "a whole number from 0 to 100000"),
+        ("address_burst", "0", "a whole number from 1 to 1000000"),
+        ("trusted_proxies", "proxy.example", "networks such as 10.0.0.0/8,::1/128"),
+        ("trusted_proxies", "10.0.0.0/8,", "networks such as"),
+        ("trusted_proxies", "10.0.0.1/8", "networks such as"),
+        ("trusted_proxies", "::1/129", "networks such as"),
+        ("trusted_proxies", "::ffff:10.0.0.0/104", "networks such as"),
+        ("trusted_proxies", "127.0.0.1,0.0.0.0/0", "none of all addresses"),
+        ("trusted_proxies", "::/0", "none of all addresses"),
     ],
 )
 def test_wrong_value_is_refused_by_name(name: str, text: str, expected: str) -> None:
