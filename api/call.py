@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from api import language
 from api.auth import Authenticator
+from api.rate_limits import Limits
 from api.shown import Showcase
 from engine.domain.faults import Language
 from engine.domain.person import Person
@@ -35,6 +36,7 @@ class Api(Struct, frozen=True):
     description: Description
     showcase: Showcase
     hub: "Hub"
+    limits: Limits
 
 
 class Call(Struct, frozen=True):

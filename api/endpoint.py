@@ -9,7 +9,10 @@ from api import docs_viewer, failures, problems, routes
 from api.answer import Answer
 from api.auth import Refused
 from api.call import ANYONE, Api, Call, header, language_of
+from api.rate_limits import MemberLimit
 from api.router import Match, Router
+from api.routes import Route
+from engine.domain.person import Person
 
 ROUTER: Final = Router((*routes.ROUTES, *docs_viewer.ROUTES))
 
@@ -41,17 +44,28 @@ class Endpoint:
         route = match.routes.get(request.method)
         if route is None:
             return _no_route(request, match)
+        by_address, by_member = self._api.limits.address, self._api.limits.member
+        if by_address and route.limited and (wait_ns := by_address.wait_ns(request)):
+            return problems.rate_limited(wait_ns, language_of(request))
         person = ANYONE
         if route.roles:
             verified = await self._api.authenticator.authenticate(header(request, "Authorization"))
             if isinstance(verified, Refused):
                 return problems.unauthenticated(verified, language_of(request))
             person = verified.person
+            if by_member and (wait_ns := await _wait_ns(by_member, route, match, person)):
+                return problems.rate_limited(wait_ns, language_of(request))
             if person.roles.isdisjoint(route.roles):
                 return problems.response("forbidden", language_of(request))
         if match.faults:
             return problems.invalid(match.faults, language_of(request))
         return await route.handler(Call(self._api, request, person, match.parameters))
+
+
+async def _wait_ns(limit: MemberLimit, route: Route, match: Match, person: Person) -> int:
+    if route.metered_by_offering and not match.faults:
+        return await limit.sign_up_wait_ns(person.sub, **match.parameters)
+    return limit.wait_ns(person.sub)
 
 
 def _path(request: web.BaseRequest) -> str:

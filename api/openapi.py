@@ -23,8 +23,6 @@ Json = dict[str, Any]
 ALWAYS: Final = ("not_ready", "internal")
 """Codes that every route may answer with."""
 WITH_TOKEN: Final = ("unauthenticated", "forbidden")
-VERSIONED: Final = "/v1/"
-"""Rate limits may be configured for what is below it."""
 _JSON: Final = "application/json"
 _RANK: Final = {code: rank for rank, code in enumerate(REFUSALS)}
 _COMPONENT: Final = "#/components/{}/{}"
@@ -101,7 +99,7 @@ def codes_of(route: Route) -> list[str]:
     codes = {*route.refusals, *ALWAYS}
     if route.roles:
         codes.update(WITH_TOKEN)
-    if route.path.startswith(VERSIONED):
+    if route.limited:
         codes.add("rate_limited")
     return sorted(codes, key=_RANK.__getitem__)
 

@@ -11,10 +11,11 @@ from api.answer import Answer
 from api.auth import Refused
 from engine.domain import faults, outcome
 from engine.domain.faults import Fault, Language
+from engine.domain.gcra import NS_PER_S
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:seatrush:problem:"
-RETRY_AFTER_S: Final = {"not_ready": (2, 4), "overloaded": (1, 3), "unknown": (1, 2), "rate_limited": (1, 1)}
+RETRY_AFTER_S: Final = {"not_ready": (2, 4), "overloaded": (1, 3), "unknown": (1, 2)}
 """From and to: each client is told another moment, so that they do not come back all at once."""
 NOT_OPEN_RETRY_S_MAX: Final = 31_536_000
 
@@ -168,6 +169,11 @@ def invalid(found: list[Fault], language: Language) -> Answer:
         {"path": fault.path, "code": fault.code, "detail": faults.text(fault, language)} for fault in found
     ]
     return response("invalid", language, errors=errors)
+
+
+def rate_limited(wait_ns: int, language: Language) -> Answer:
+    """429 that says when to come again."""
+    return response("rate_limited", language, headers={"Retry-After": str(-(-wait_ns // NS_PER_S))})
 
 
 def not_open(opens_ms: int, now_ms: int, opens_at: str, language: Language, as_of_seq: int) -> Answer:

@@ -34,7 +34,16 @@ class Route(Struct, frozen=True):
     """Whether it answers with an entity tag, and 304 to If-None-Match."""
     conditional: bool = False
     """Whether it looks at If-Match and If-None-Match before it changes anything."""
+    metered_by_offering: bool = False
+    """Whether the limit per member counts it for each offering apart."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether rate limits hold for it: not for what machines and browsers ask beside the contract's calls."""
+        return self.path.startswith(VERSIONED)
+
+
+VERSIONED: Final = "/v1/"
 
 MEMBER: Final = frozenset[Role]({"member"})
 OFFICER: Final = frozenset[Role]({"officer"})
@@ -72,7 +81,7 @@ ROUTES: Final = (
         {201: views.Enrollment, 202: views.Enrollment, 200: views.Enrollment}, MEMBER,
         ("invalid", "key_reused", "closed", "not_open", "not_eligible", "limit_reached", "overlap", "sold_out",
          *_DECIDED, *_BODY),
-        body=enrollments.SignUp, idempotent_by_key=True,
+        body=enrollments.SignUp, idempotent_by_key=True, metered_by_offering=True,
     ),
     Route(
         "GET", OFFERING + "/roster", enrollments.roster, "List who is in and who waits",

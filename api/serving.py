@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from api import answers, openapi, routes, tokens
+from api import answers, openapi, rate_limits, routes, tokens
 from api.auth import Authenticator
 from api.call import Api, Description
 from api.endpoint import Endpoint
@@ -74,8 +74,8 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     secret = tokens.load_secret(settings.data, settings.token_secret)
     jwks = Jwks(settings.jwks_url) if settings.jwks_url else None
     authenticator = Authenticator(time.time, tokens.Hs256(secret), jwks)
-    hub = Hub(runtime)
-    api = Api(runtime, authenticator, _description(), Showcase(), hub)
+    hub, limits = Hub(runtime), rate_limits.configured(runtime)
+    api = Api(runtime, authenticator, _description(), Showcase(), hub, limits)
     endpoint = Endpoint(api)
     server = BoundedServer(endpoint.handle, settings.connections_max)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)

@@ -15,6 +15,11 @@ BATCH_ENTRIES = Histogram(
     ["verb"],
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
+RATE_LIMITED = Counter(
+    "seatrush_rate_limited",
+    "Requests refused by a rate limit, by what it is for: member, address.",
+    ["limit"],
+)
 RECORDED_EVENTS = Counter("seatrush_recorded_events", "Events written to the ledger.", ["campaign"])
 RECORDER_LAG = Gauge(
     "seatrush_recorder_lag_seconds",

@@ -42,7 +42,7 @@ def test_languages_differ_in_script() -> None:
 
 @pytest.mark.parametrize("code", outcome.REFUSALS)
 def test_retry_after_comes_where_the_table_says(code: str) -> None:
-    if code == "not_open":  # which has a time of its own
+    if code in ("not_open", "rate_limited"):  # which have a time of their own
         return
     answer = problems.response(code, "en")
     assert ("Retry-After" in answer.headers) == outcome.REFUSALS[code].retry_after
@@ -59,6 +59,11 @@ def test_not_open_says_how_long_to_wait(opens_ms: int, seconds: int) -> None:
     assert isinstance(answer.body, bytes)
     told = msgspec.json.decode(answer.body)
     assert (told["opens_at"], told["as_of_seq"]) == ("2026-11-28T02:00:00.000Z", 7)
+
+
+@pytest.mark.parametrize(("wait_ns", "seconds"), [(1, 1), (10**9, 1), (10**9 + 1, 2), (59 * 10**9, 59)])
+def test_rate_limited_says_how_long_to_wait(wait_ns: int, seconds: int) -> None:
+    assert problems.rate_limited(wait_ns, "en").headers["Retry-After"] == str(seconds)
 
 
 @pytest.mark.parametrize("fact", ["", "soap"])
