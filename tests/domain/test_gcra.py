@@ -4,6 +4,7 @@ import itertools
 from fractions import Fraction
 from typing import Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,28 +13,26 @@ from engine.domain.gcra import NS_PER_S, Gcra
 PLENTY: Final = 1_000
 
 rates = st.integers(1, 1_000)
-bursts = st.integers(1, 20)
+bursts = st.integers(1, 5)
 starts = st.integers(0, 2**62)
-
-
-def gaps(rate: int, burst: int) -> st.SearchStrategy[int]:
-    """Nanoseconds between two requests: none, about an interval, about a burst, or any."""
-    interval = NS_PER_S // rate
-    return st.one_of(
-        st.just(0),
-        st.integers(0, 2 * interval + 2),
-        st.integers(0, 3 * burst * interval),
-    )
 
 
 @st.composite
 def runs(draw: st.DrawFn) -> tuple[int, int, list[tuple[str, int]]]:
-    """A rate, a burst, and requests as (key, now in ns)."""
+    """A rate, a burst, and requests as (key, now in ns): several at once, then a pause of about a burst or less."""
     rate, burst = draw(rates), draw(bursts)
+    interval = NS_PER_S // rate
+    pauses = st.one_of(
+        st.integers(0, 2 * burst).map(lambda quarters: quarters * interval // 4),
+        st.integers(0, burst * interval + 2),
+        st.just(10 * burst * interval),
+    )
     now, requests = draw(starts), []
-    for key, gap in draw(st.lists(st.tuples(st.sampled_from("abc"), gaps(rate, burst)), max_size=100)):
-        now += gap
-        requests.append((key, now))
+    for key, number, pause in draw(
+        st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, burst + 1), pauses), max_size=50)
+    ):
+        requests += [(key, now)] * number
+        now += pause
     return rate, burst, requests
 
 
@@ -63,10 +62,10 @@ def test_no_window_has_more_than_burst_and_rate(run: tuple[int, int, list[tuple[
 def test_one_who_keeps_to_the_rate_is_never_refused(
     rate: int, burst: int, start: int, pauses: list[int]
 ) -> None:
-    limit, now = Gcra(rate, burst, PLENTY), Fraction(start)
+    limit, now = Gcra(rate, burst, PLENTY), start
     for pause in pauses:
-        assert limit.wait_ns("a", -(-now // 1)) == 0
-        now += Fraction(NS_PER_S, rate) + pause
+        assert limit.wait_ns("a", now) == 0
+        now += -(-NS_PER_S // rate) + pause
 
 
 @given(rates, bursts, starts)
@@ -84,6 +83,19 @@ def test_refusals_cost_nothing() -> None:
     assert limit.wait_ns("a", 0) == 0
     assert {limit.wait_ns("a", 1) for _ in range(100)} == {NS_PER_S - 1}
     assert limit.wait_ns("a", NS_PER_S) == 0
+
+
+@pytest.mark.parametrize("first", range(12))
+@pytest.mark.parametrize("later", range(12))
+def test_an_entry_counts_until_it_is_past_however_the_generations_turn(first: int, later: int) -> None:
+    limit, now = Gcra(1, 3, PLENTY), 0
+    for tick in range(first + later + 1):
+        now = tick * NS_PER_S // 2
+        limit.wait_ns("another", now)
+        if tick == first:
+            assert [limit.wait_ns("a", now) for _ in range(3)] == [0, 0, 0]
+    admitted = [limit.wait_ns("a", now) for _ in range(4)].count(0)
+    assert admitted == min(later // 2, 3)
 
 
 def test_when_it_is_full_others_are_admitted_and_those_noted_stay_limited() -> None:
