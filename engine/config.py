@@ -242,7 +242,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 10
     member_burst: Annotated[
         int, Setting("requests that a member who was quiet may make at once", _integer(1, 1_000_000))
-    ] = 50
+    ] = 100
     address_rate: Annotated[
         int,
         Setting(

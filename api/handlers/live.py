@@ -18,6 +18,9 @@ async def live(call: Call) -> web.StreamResponse:
         found = await call.api.authenticator.authenticate(authorization)
         if isinstance(found, Refused):
             return problems.unauthenticated(found, call.language)
+        limit = call.api.limits.member
+        if limit and (wait_ns := limit.wait_ns(found.person.sub)):
+            return problems.rate_limited(wait_ns, call.language)
         if "member" not in found.person.roles:
             return problems.response("forbidden", call.language)
         verified = found

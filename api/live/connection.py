@@ -13,8 +13,10 @@ from api.call import Call
 from api.live import messages
 from api.live.hub import Hub
 from api.live.messages import Auth, Cancel, Confirm, Decline, SignUp, Watch
+from api.rate_limits import MemberLimit
 from api.tokens import Verified
 from engine.domain.faults import Fault
+from engine.domain.person import Person
 from engine.live import decisions
 from engine.live.decisions import Decision
 from engine.live.server import NothingRan, Unknown
@@ -30,6 +32,7 @@ UNSENT_BYTES_MAX: Final = 64 * 1024
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 TOO_SLOW: Final = 4408
+RATE_LIMITED: Final = 4429
 EXPIRED: Final = Decision("unauthenticated")
 
 
@@ -41,6 +44,7 @@ class Connection:
         self._call = call
         self._hub = hub
         self._clock = call.api.runtime.clock
+        self._limit = call.api.limits.member
         self._socket = web.WebSocketResponse(
             timeout=CLOSE_S,
             heartbeat=HEARTBEAT_S,
@@ -144,6 +148,9 @@ class Connection:
         if isinstance(verified, Refused):
             self._refuse(verified.code)
             return UNAUTHENTICATED
+        if self._limit and self._limit.wait_ns(verified.person.sub):
+            self._refuse("rate_limited")
+            return RATE_LIMITED
         if "member" not in verified.person.roles:
             self._refuse("forbidden")
             return FORBIDDEN
@@ -159,6 +166,8 @@ class Connection:
         match message:
             case SignUp() | Cancel() | Confirm() | Decline():
                 self.send(messages.frame(await self._result(message)))
+            case Watch() if self._limit and self._verified and self._limit.wait_ns(self._verified.person.sub):
+                self._refuse("rate_limited")
             case Watch():
                 try:
                     await self._watch(message)
@@ -172,8 +181,14 @@ class Connection:
 
     async def _result(self, message: SignUp | messages.Change) -> messages.Result:
         """The answer that HTTP would give."""
+        verified = self._verified
+        assert verified is not None, "only members come so far"
+        if self._clock.now_ms() >= verified.exp * 1000:
+            return _refusal(message.id, answers.refusal(self._call, EXPIRED))
         try:
-            made = await self._decided(message)
+            if self._limit and (wait_ns := await self._wait_ns(self._limit, message, verified.person)):
+                return _refusal(message.id, problems.rate_limited(wait_ns, self._call.language))
+            made = await self._decided(message, verified.person)
         except Exception as error:
             return _refusal(message.id, failures.problem(error, self._call.request))
         if made.record is not None:
@@ -181,12 +196,13 @@ class Connection:
             return messages.Result(message.id, status, Raw(body))
         return _refusal(message.id, answers.refusal(self._call, made))
 
-    async def _decided(self, message: SignUp | messages.Change) -> Decision:
-        verified, decide = self._verified, self._call.api.runtime.decisions
-        assert verified is not None, "only members come so far"
-        person = verified.person
-        if self._clock.now_ms() >= verified.exp * 1000:
-            return EXPIRED
+    async def _wait_ns(self, limit: MemberLimit, message: SignUp | messages.Change, person: Person) -> int:
+        if isinstance(message, SignUp):
+            return await limit.sign_up_wait_ns(person.sub, message.campaign, message.offering)
+        return limit.wait_ns(person.sub)
+
+    async def _decided(self, message: SignUp | messages.Change, person: Person) -> Decision:
+        decide = self._call.api.runtime.decisions
         if isinstance(message, SignUp):
             return await decide.sign_up(
                 message.campaign, message.offering, person, message.id, message.pool or "", CHANNEL

@@ -15,7 +15,8 @@ from api import routes
 from api.rate_limits import MemberLimit
 from engine.clock import SystemClock
 from engine.domain.gcra import NS_PER_S, Gcra
-from tests.api.client import CANARY, HERE, SECRET, Client, person, serving_on
+from tests.api.client import CANARY, HERE, SECRET, Client, person, serving_on, token
+from tests.api.live.page import opened
 from tests.api.test_openapi import OPERATIONS, resolve, validator
 from tests.stand import CAMPAIGN, Stand, campaign, offering, open_stand
 
@@ -166,13 +167,52 @@ async def test_a_first_sign_up_may_be_for_what_another_process_has_published(
 
 async def test_the_default_lets_a_member_hurry_and_any_number_share_an_address(limited: Serve) -> None:
     async with limited(address_burst=1) as client:
-        assert await client.look(51) == [200] * 50 + [429]
+        assert await client.look(101) == [200] * 100 + [429]
         assert await client.look(50, "m2") == [200] * 50
 
 
 async def test_no_limit_per_member(limited: Serve) -> None:
     async with limited(member_rate=0, member_burst=1) as client:
-        assert await client.look(60) == [200] * 60
+        assert await client.look(120) == [200] * 120
+
+
+async def test_both_doors_share_the_limit(limited: Serve) -> None:
+    async with limited(member_rate=1, member_burst=5) as client, opened(client, "m1") as page:
+        await page.say("watch", campaign=CAMPAIGN)
+        await page.hear("counts")
+        assert await client.look(4) == [200, 200, 200, 429]
+        await page.say("watch", campaign=CAMPAIGN)
+        assert (await page.hear("error"))["code"] == "rate_limited"
+        for offering_ in ("soap", "tea"):
+            told = [
+                await page.sign_up(offering=offering_, name=f"{offering_}-{number}") for number in range(4)
+            ]
+            assert [status for status, _ in told] == [201, 200, 200, 200]
+            assert [(await client.sign_up(offering=offering_)).status for _ in range(2)] == [200, 429]
+        for asked in ({"op": "sign_up", "offering": "soap"}, {"op": "cancel", "enrollment": "x" * 16}):
+            await page.say(**asked, id="late", campaign=CAMPAIGN)
+            result = await page.hear("result")
+            assert (result["status"], result["body"]["code"], result["retry_after"]) == (*REFUSED, 1)
+        client.clock.seconds += 1
+        assert (await page.sign_up())[0] == 200
+
+
+async def test_to_come_with_a_token_counts_too(limited: Serve) -> None:
+    async with limited(member_rate=1, member_burst=2) as client:
+        assert await client.look(2) == [200, 200]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await opened(client, "m1").__aenter__()
+        assert refused.value.status == 429
+        async with opened(client, None) as page:
+            await page.say("auth", token=token(person("m1")))
+            assert (await page.hear("error"))["code"] == "rate_limited"
+            assert await page.ended() == 4429
+        async with opened(client, "m2") as page:
+            # Who they are stays as it is when a newer token comes too fast.
+            for _ in range(2):
+                await page.say("auth", token=token(person("m2")))
+            assert (await page.hear("error"))["code"] == "rate_limited"
+            assert (await page.sign_up())[0] == 201
 
 
 async def test_an_address_is_limited_before_its_token_is_looked_at(limited: Serve) -> None:
