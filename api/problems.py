@@ -9,6 +9,7 @@ import msgspec
 
 from api.answer import Answer
 from api.auth import Refused
+from engine import metrics
 from engine.domain import faults, outcome
 from engine.domain.faults import Fault, Language
 from engine.domain.gcra import NS_PER_S
@@ -17,6 +18,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:seatrush:problem:"
 RETRY_AFTER_S: Final = {"not_ready": (2, 4), "overloaded": (1, 3), "unknown": (1, 2)}
 """From and to: each client is told another moment, so that they do not come back all at once."""
+UNAVAILABLE: Final = 503
 NOT_OPEN_RETRY_S_MAX: Final = 31_536_000
 
 _encode = msgspec.json.Encoder().encode
@@ -154,6 +156,8 @@ def response(
         sent["Retry-After"] = str(random.randint(*RETRY_AFTER_S[code]))  # noqa: S311  it keeps no secret
     if headers:
         sent |= headers
+    if found.status == UNAVAILABLE:
+        metrics.UNAVAILABLE.labels(code).inc()
     return Answer(found.status, body, sent, MEDIA_TYPE)
 
 

@@ -86,6 +86,8 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
         jwks.start()
     stopping = asyncio.Event()
     refreshing = asyncio.create_task(_refresh_until(stopping, runtime))
+    reporter = runtime.reporter()
+    reporter.start()
     try:
         await web.SockSite(runner, sock, backlog=BACKLOG).start()
         yield api
@@ -97,6 +99,7 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
         if jwks:
             await jwks.stop()
         await refreshing
+        await reporter.stop()
 
 
 @cache

@@ -1,7 +1,10 @@
 """The runtime: opens everything a process needs, in order, and closes it in the reverse order."""
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -13,16 +16,23 @@ from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
 from engine.live.counts import CountsReader
 from engine.live.decisions import Decision, Decisions
-from engine.live.group_commit import Limits
+from engine.live.fsync import FsyncProbe
+from engine.live.group_commit import Landed, Limits
 from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
+from engine.overview import OverviewReader
 from engine.publishing import Publisher
+from engine.workers.fsync import Fsync
 from engine.workers.promoter import Promoter
 from engine.workers.recorder import Recorder
-from engine.workers.worker import Worker
+from engine.workers.reporter import Reporter
+from engine.workers.watcher import Watcher
+from engine.workers.worker import Task, Worker
 
 EMBEDDED_SOCKET = "redis.sock"
 EMBEDDED_LEDGER = "ledger.db"
+
+_outcome = attrgetter("outcome")
 
 
 class Runtime(Struct, frozen=True):
@@ -37,6 +47,8 @@ class Runtime(Struct, frozen=True):
     counts: CountsReader
     streams: Streams
     publisher: Publisher
+    overview: OverviewReader
+    fsync: FsyncProbe
 
     async def load_definitions(self) -> None:
         """Read the definition of every campaign that the ledger or the directory knows.
@@ -51,7 +63,18 @@ class Runtime(Struct, frozen=True):
     def workers(self) -> list[Worker]:
         """The workers of one process, not started."""
         recorder = Recorder(self.server, self.streams, self.ledger, self.clock, self.settings.events_kept)
-        return [Worker(recorder), Worker(Promoter(self.decisions, self.ledger, self.clock))]
+        tasks: list[Task] = [
+            recorder,
+            Promoter(self.decisions, self.ledger, self.clock),
+            Watcher(self.overview),
+        ]
+        if self.settings.durability == "fsync":
+            tasks.append(Fsync(self.fsync))
+        return [Worker(task) for task in tasks]
+
+    def reporter(self) -> Worker:
+        """The one worker of a process that answers, not started."""
+        return Worker(Reporter(self.decisions))
 
 
 def redis_url(settings: Settings) -> str:
@@ -70,13 +93,21 @@ def _where(settings: Settings, reason: str) -> str:
     return f"Redis at {redact(settings.redis_url)}: {reason}"
 
 
-def _observe(verb: str, campaign: str, answers: list[Decision]) -> None:
-    metrics.BATCH_ENTRIES.labels(verb).observe(len(answers))
-    outcomes: dict[str, int] = {}
-    for answer in answers:
-        outcomes[answer.outcome] = outcomes.get(answer.outcome, 0) + 1
-    for outcome, number in outcomes.items():
-        metrics.DECISIONS.labels(campaign, verb, outcome).inc(number)
+def _observer(verb: str, campaign: str) -> Callable[[Landed[Decision]], None]:
+    """What measures each batch; it holds the labelled metrics, since to look them up costs as much as to count."""
+    entries = metrics.BATCH_ENTRIES.labels(verb)
+    waited = metrics.QUEUE_WAIT.labels(verb)
+    took = metrics.DECISION_DURATION.labels(verb)
+    decisions = cache(lambda outcome: metrics.DECISIONS.labels(campaign, verb, outcome))
+
+    def observe(landed: Landed[Decision]) -> None:
+        entries.observe(len(landed.answers))
+        waited.observe_waits(landed.arrived_s, landed.sent_s)
+        took.observe_waits(landed.arrived_s, landed.answered_s)
+        for outcome, number in Counter(map(_outcome, landed.answers)).items():
+            decisions(outcome).inc(number)
+
+    return observe
 
 
 @asynccontextmanager
@@ -104,7 +135,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         limits = Limits(
             settings.batch_entries_max, settings.batches_in_flight_max, settings.waiting_entries_max
         )
-        decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observe)
+        decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observer)
         stack.push_async_callback(decisions.drain)
         yield Runtime(
             settings=settings,
@@ -116,4 +147,6 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             counts=CountsReader(server, decisions, clock),
             streams=Streams(server),
             publisher=Publisher(server, ledger, catalog, decisions, clock),
+            overview=OverviewReader(server, ledger),
+            fsync=FsyncProbe(server),
         )

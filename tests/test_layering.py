@@ -10,7 +10,14 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 
 BASE: Final = {"engine.domain", "engine.config", "engine.clock", "engine.metrics", "engine.lock"}
-WORK: Final = BASE | {"engine.live", "engine.ledger", "engine.audit", "engine.publishing", "engine.workers"}
+WORK: Final = BASE | {
+    "engine.live",
+    "engine.ledger",
+    "engine.audit",
+    "engine.overview",
+    "engine.publishing",
+    "engine.workers",
+}
 ALL: Final = WORK | {"engine", "engine.runtime", "engine.commands", "engine.__main__", "api"}
 
 MAY_IMPORT: Final[Mapping[str, set[str]]] = {
@@ -23,6 +30,7 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.live": BASE | {"engine.live"},
     "engine.ledger": BASE | {"engine.ledger"},
     "engine.audit": BASE | {"engine.live", "engine.ledger"},
+    "engine.overview": BASE | {"engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
     "engine.workers": WORK,
     "engine.runtime": WORK | {"engine.runtime"},

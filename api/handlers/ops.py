@@ -8,7 +8,7 @@ from api import answers, views
 from api.answer import Answer
 from api.call import Call
 from engine import metrics
-from engine.ledger.protocol import Registration
+from engine.overview import CampaignOverview
 
 TEXT: Final = "text/plain; charset=utf-8"
 
@@ -33,41 +33,41 @@ async def expose_metrics(call: Call) -> Answer:
 async def status(call: Call) -> Answer:
     """GET /ops/status."""
     runtime = call.api.runtime
-    decisions = await asyncio.to_thread(metrics.decisions_by_outcome)
-    campaigns = [
-        await _campaign(call, registration, decisions.get(registration.campaign, {}))
-        for registration in await runtime.ledger.campaigns()
-        if registration.created
-    ]
+    durability = runtime.settings.durability
+    overview = await runtime.overview.read()
+    fsync_s = await runtime.fsync.median() if durability == "fsync" else None
+    totals = await asyncio.to_thread(metrics.totals)
     return answers.json(
         views.OpsStatus(
-            campaigns=campaigns,
-            queue_entries=runtime.decisions.waiting,
-            durability=runtime.settings.durability,
+            campaigns=[
+                _campaign(each, totals.decisions.get(each.campaign, {})) for each in overview.campaigns
+            ],
+            queue_entries=totals.queue_entries,
+            batches={
+                verb: views.BatchStatus(each.calls, each.entries, round(each.entries / each.calls, 1))
+                for verb, each in totals.batches.items()
+                if each.calls
+            },
+            fsync_s=fsync_s,
+            durability=durability,
+            ledger_ready=overview.ledger_ready,
             build=engine.__version__,
         )
     )
 
 
-async def _campaign(
-    call: Call, registration: Registration, decisions: dict[str, int]
-) -> views.CampaignStatus:
-    runtime, campaign = call.api.runtime, registration.campaign
-    state = await runtime.streams.state(campaign)
-    counts = await runtime.counts.read(campaign)
-    definition = await runtime.catalog.find(campaign)
-    offerings = definition.document.offerings if definition and counts else []
+def _campaign(overview: CampaignOverview, decisions: dict[str, int]) -> views.CampaignStatus:
+    standing = overview.standing
     return views.CampaignStatus(
-        campaign=campaign,
-        ready=counts is not None and definition is not None,
-        version=state.version if state else 0,
-        seq=state.seq if state else 0,
+        campaign=overview.campaign,
+        ready=standing is not None and standing.gate == "open",
+        version=standing.version if standing else 0,
+        seq=standing.seq if standing else 0,
         decisions=decisions,
-        taken=sum(counts.taken(each.offering, pool.pool) for each in offerings for pool in each.pools)
-        if counts
-        else 0,
-        waiting=sum(counts.waiting(each.offering) for each in offerings) if counts else 0,
-        stream_entries=await runtime.streams.length(campaign),
-        pending_entries=max(0, state.seq - registration.recorded_seq) if state else 0,
-        dead_letters=len(await runtime.ledger.dead_letters(campaign)),
+        taken=standing.taken if standing else 0,
+        waiting=standing.waiting if standing else 0,
+        stream_entries=standing.stream_entries if standing else 0,
+        pending_entries=overview.pending_entries,
+        lag_s=overview.pending_s,
+        dead_letters=overview.dead_letters,
     )

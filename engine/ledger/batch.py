@@ -45,6 +45,7 @@ _document = msgspec.json.Decoder(_Document)
 class Changes(Struct):
     """Rows to write, each list in the order of its table's columns; `put` and `pools` replace what is there."""
 
+    campaign: str
     last_seq: int
     events: list[tuple[str, int, int, bytes]]
     dead_letters: list[tuple[str, int, int, bytes, str]]
@@ -76,7 +77,7 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
     """
     if not batch:
         raise ValueError("an empty batch")
-    changes = Changes(after_seq + len(batch), [], [], [], [], None, [])
+    changes = Changes(campaign, after_seq + len(batch), [], [], [], [], None, [])
     latest: dict[int, tuple[str, enrollment.Record]] = {}
     for seq, entry in enumerate(batch, after_seq + 1):
         if entry.seq != seq or entry.epoch != epoch or entry.campaign != campaign:

@@ -14,7 +14,7 @@ import asyncpg
 from engine.domain.events import Event
 from engine.ledger import migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
-from engine.ledger.protocol import DeadLetter, Fenced, Refused, Registration, Unavailable
+from engine.ledger.protocol import Batch, DeadLetter, Fenced, Refused, Registration, Unavailable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -96,28 +96,41 @@ class PostgresLedger(reading.Reading):
         self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]
     ) -> None:
         """Apply consecutive events and move the cursor, as `protocol.Ledger.record` says."""
-        changes = reduce(campaign, epoch, after_seq, batch)
-        fence = (campaign, epoch, after_seq, changes.last_seq)
-        async with self._transaction() as connection:
-            if await connection.fetchval(self._sql["move_cursor"], *fence) is None:
-                raise Fenced(f"the cursor of {campaign} is not at {epoch}-{after_seq}")
-            await self._apply(connection, campaign, changes)
+        await self.record_many([Batch(campaign, epoch, after_seq, batch)])
 
-    async def _apply(self, connection: "PoolConnectionProxy", campaign: str, changes: Changes) -> None:
-        await _copy(connection, "events", changes.events)
-        await _copy(connection, "dead_letters", changes.dead_letters)
-        await _copy(connection, "definitions", changes.definitions)
-        if changes.pools is not None:
-            await connection.execute(self._sql["remove_pools"], campaign)
-            await _copy(connection, "pools", changes.pools)
-        if changes.put:
+    async def record_many(self, batches: Sequence[Batch]) -> None:
+        """Record one batch of each of several campaigns, as `protocol.Ledger.record_many` says."""
+        reduced = [reduce(each.campaign, each.epoch, each.after_seq, each.entries) for each in batches]
+        fences = [
+            (each.campaign, each.epoch, each.after_seq, changes.last_seq)
+            for each, changes in zip(batches, reduced, strict=True)
+        ]
+        async with self._transaction() as connection:
+            moved = await connection.fetchval(
+                self._sql["move_cursors"], *map(list, zip(*fences, strict=True))
+            )
+            if moved != len(fences):
+                raise Fenced(f"the cursors of {[fence[:3] for fence in fences]} are not all there")
+            await self._apply(connection, reduced)
+
+    async def _apply(self, connection: "PoolConnectionProxy", reduced: Sequence[Changes]) -> None:
+        await _copy(connection, "events", [row for changes in reduced for row in changes.events])
+        await _copy(connection, "dead_letters", [row for changes in reduced for row in changes.dead_letters])
+        await _copy(connection, "definitions", [row for changes in reduced for row in changes.definitions])
+        for changes in reduced:
+            if changes.pools is not None:
+                await connection.execute(self._sql["remove_pools"], changes.campaign)
+                await _copy(connection, "pools", changes.pools)
+        put = [row for changes in reduced for row in changes.put]
+        if put:
             await connection.execute(self._sql["stage"])
-            await _copy(connection, "incoming", changes.put)
-            if changes.freed():
+            await _copy(connection, "incoming", put)
+            if any(changes.freed() for changes in reduced):
                 await connection.execute(self._sql["free_seats"])
             await connection.execute(self._sql["put_enrollments"])
-        if changes.trail:
-            await connection.executemany(self._sql["add_trail"], changes.trail)
+        trail = [line for changes in reduced for line in changes.trail]
+        if trail:
+            await connection.executemany(self._sql["add_trail"], trail)
 
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         async with self._connection() as connection:

@@ -47,6 +47,15 @@ class DeadLetter(Struct, frozen=True):
     reason: str
 
 
+class Batch(Struct, frozen=True):
+    """Consecutive events of a campaign, in order and without gaps: after_seq + 1, after_seq + 2, …"""
+
+    campaign: str
+    epoch: int
+    after_seq: int
+    entries: Sequence[Event | DeadLetter]
+
+
 class Definition(Struct, frozen=True):
     """A published version of a campaign document."""
 
@@ -116,6 +125,12 @@ class Ledger(Protocol):
         a rule, Unavailable when it is not known whether the transaction was committed (then: read the cursor anew).
         """
 
+    async def record_many(self, batches: Sequence[Batch]) -> None:
+        """Record one batch of each of several campaigns, as `record` would, all in one transaction.
+
+        Raises the same; nothing of any batch is written then, and which one is at fault is not said.
+        """
+
     # Reading
 
     async def enrollments_of(
@@ -145,6 +160,9 @@ class Ledger(Protocol):
 
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""
+
+    async def dead_letter_counts(self) -> dict[str, int]:
+        """The number of dead letters of each campaign that has any."""
 
     async def trail(self, campaign: str, limit: int) -> list[TrailRow]:
         """The newest lines of the audit trail of a campaign."""

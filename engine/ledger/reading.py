@@ -67,6 +67,10 @@ class Reading(ABC):
             for campaign, epoch, seq, fields, reason in await self._rows("dead_letters", campaign)
         ]
 
+    async def dead_letter_counts(self) -> dict[str, int]:
+        """The number of dead letters of each campaign that has any."""
+        return {campaign: count for campaign, count in await self._rows("dead_letter_counts")}
+
     async def trail(self, campaign: str, limit: int) -> list[TrailRow]:
         """The newest lines of the audit trail of a campaign."""
         return [TrailRow(*row) for row in await self._rows("trail", campaign, limit)]

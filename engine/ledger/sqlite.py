@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from engine.domain.events import Event
 from engine.ledger import migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
-from engine.ledger.protocol import DeadLetter, Fenced, Refused, Registration, Unavailable
+from engine.ledger.protocol import Batch, DeadLetter, Fenced, Refused, Registration, Unavailable
 
 BUSY_TIMEOUT_S: Final = 10.0
 BUSY_PAUSE_S: Final = 0.005
@@ -84,27 +84,36 @@ class SqliteLedger(reading.Reading):
     ) -> None:
         """Apply consecutive events and move the cursor, as `protocol.Ledger.record` says."""
 
+        await self.record_many([Batch(campaign, epoch, after_seq, batch)])
+
+    async def record_many(self, batches: Sequence[Batch]) -> None:
+        """Record one batch of each of several campaigns, as `protocol.Ledger.record_many` says."""
+
         def work(connection: sqlite3.Connection) -> None:
-            changes = reduce(campaign, epoch, after_seq, batch)
-            fence = (campaign, epoch, after_seq, changes.last_seq)
+            reduced = [reduce(each.campaign, each.epoch, each.after_seq, each.entries) for each in batches]
             with _transaction(connection):
-                if not connection.execute(self._sql["move_cursor"], fence).rowcount:
-                    raise Fenced(f"the cursor of {campaign} is not at {epoch}-{after_seq}")
-                self._apply(connection, campaign, changes)
+                for each, changes in zip(batches, reduced, strict=True):
+                    fence = (each.campaign, each.epoch, each.after_seq, changes.last_seq)
+                    if not connection.execute(self._sql["move_cursor"], fence).rowcount:
+                        raise Fenced(f"the cursor of {each.campaign} is not at {each.epoch}-{each.after_seq}")
+                    self._apply(connection, changes)
 
         await self._writer.run(work)
 
-    def _apply(self, connection: sqlite3.Connection, campaign: str, changes: Changes) -> None:
+    def _apply(self, connection: sqlite3.Connection, changes: Changes) -> None:
         many = connection.executemany
         many(self._sql["add_event"], changes.events)
         many(self._sql["add_dead_letter"], changes.dead_letters)
         many(self._sql["add_definition"], changes.definitions)
         if changes.pools is not None:
-            connection.execute(self._sql["remove_pools"], (campaign,))
+            connection.execute(self._sql["remove_pools"], (changes.campaign,))
             many(self._sql["add_pool"], changes.pools)
         many(self._sql["free_seat"], changes.freed())
-        many(self._sql["put_enrollment"], changes.put)
-        many(self._sql["take_seat"], changes.taken())
+        if many(self._sql["put_enrollment"], changes.put).rowcount == len(changes.put):
+            # As a rule every row is now the one that was put, and to ask each for its version would take longer.
+            many(self._sql["take_seat"], [row[:5] for row in changes.taken()])
+        else:
+            many(self._sql["take_seat_of_version"], changes.taken())
         many(self._sql["add_trail"], changes.trail)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:

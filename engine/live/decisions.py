@@ -14,7 +14,7 @@ from engine.domain.definition import Definition
 from engine.domain.enrollment import Record
 from engine.domain.person import Person
 from engine.live.catalog import Catalog
-from engine.live.group_commit import GroupCommit, Limits, Overloaded
+from engine.live.group_commit import GroupCommit, Landed, Limits, Overloaded
 from engine.live.server import NothingRan, Server, Unknown
 
 logger = logging.getLogger(__name__)
@@ -71,11 +71,15 @@ def _enrollments() -> Iterator[str]:
         yield from (drawn[start : start + size] for start in range(0, len(drawn), size))
 
 
+def _ignore(landed: Landed[Decision]) -> None:
+    return
+
+
 class Decisions:
     """Every verb on every campaign. Refusals are values: nothing here raises because a request is refused.
 
-    `backlog_entries_max` is how many events may wait for the ledger before sales stop; `observe` is told the verb,
-    campaign and answers of each batch.
+    `backlog_entries_max` is how many events may wait for the ledger before sales stop; `observer` makes, for a verb
+    and a campaign, what is told of each batch that was answered.
     """
 
     def __init__(
@@ -84,13 +88,13 @@ class Decisions:
         catalog: Catalog,
         limits: Limits,
         backlog_entries_max: int,
-        observe: Callable[[str, str, list[Decision]], None] = lambda verb, campaign, answers: None,
+        observer: Callable[[str, str], Callable[[Landed[Decision]], None]] = lambda verb, campaign: _ignore,
     ) -> None:
         self._server = server
         self._catalog = catalog
         self._limits = limits
         self._backlog = str(backlog_entries_max)
-        self._observe = observe
+        self._observer = observer
         self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
         self._newest_seq: dict[str, int] = {}
         self._fresh = _enrollments()
@@ -177,6 +181,11 @@ class Decisions:
         """Requests that are not sent to Redis yet, over all campaigns."""
         return sum(queue.waiting for queue in self._queues.values())
 
+    @property
+    def overloaded(self) -> dict[tuple[str, str], int]:
+        """Requests that found their queue full since the start, by verb and campaign."""
+        return {name: queue.refused for name, queue in self._queues.items() if queue.refused}
+
     async def _change(self, verb: str, campaign: str, change: Change) -> Decision:
         return await self._absent(campaign) or await self._ask(verb, campaign, change)
 
@@ -189,7 +198,9 @@ class Decisions:
     async def _ask(self, verb: str, campaign: str, request: Request) -> Decision:
         queue = self._queues.get((verb, campaign))
         if queue is None:
-            queue = self._queues[verb, campaign] = GroupCommit(self._sender(verb, campaign), self._limits)
+            queue = self._queues[verb, campaign] = GroupCommit(
+                self._sender(verb, campaign), self._limits, self._observer(verb, campaign)
+            )
         try:
             return await queue.submit(request)
         except Overloaded:
@@ -200,7 +211,6 @@ class Decisions:
             answers = await self._send(verb, campaign, [_encode(batch), self._backlog])
             if isinstance(answers, Decision):
                 answers = [answers] * len(batch)
-            self._observe(verb, campaign, answers)
             return answers
 
         return send

@@ -5,6 +5,7 @@ is that of database logs (Gawlick and Kinkade, "Varieties of Concurrency Control
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -23,17 +24,40 @@ class Limits(Struct, frozen=True):
     waiting_entries_max: int = 10_000
 
 
+class Landed(Struct, Generic[Answer], frozen=True):
+    """A batch that was answered, for those who measure. Times are seconds of one clock that never goes back."""
+
+    answers: list[Answer]
+    arrived_s: list[float]
+    """When each request was submitted, the earliest first."""
+    sent_s: float
+    answered_s: float
+
+
 class Overloaded(Exception):
     """The queue is full; nothing was asked."""
 
 
 class GroupCommit(Generic[Request, Answer]):
-    """One queue: `send` gets a batch of requests and returns one answer for each, in order."""
+    """One queue: `send` gets a batch of requests and returns one answer for each, in order.
 
-    def __init__(self, send: Callable[[list[Request]], Awaitable[list[Answer]]], limits: Limits) -> None:
+    `observe` is told of each batch once its callers have their answers.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[list[Request]], Awaitable[list[Answer]]],
+        limits: Limits,
+        observe: Callable[[Landed[Answer]], None] = lambda landed: None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._send = send
         self._limits = limits
-        self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._observe = observe
+        self._now_s = now_s
+        self.refused = 0
+        """Requests that found the queue full, since the start."""
+        self._waiting: deque[tuple[Request, asyncio.Future[Answer], float]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._flush_due = False
 
@@ -45,10 +69,11 @@ class GroupCommit(Generic[Request, Answer]):
     def submit(self, request: Request) -> asyncio.Future[Answer]:
         """Put a request into the next batch. A caller that goes away does not cancel it. Raises Overloaded."""
         if len(self._waiting) >= self._limits.waiting_entries_max:
+            self.refused += 1
             raise Overloaded
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((request, answer))
+        self._waiting.append((request, answer, self._now_s()))
         if not self._flush_due and len(self._in_flight) < self._limits.batches_in_flight_max:
             # At the end of this turn of the loop, so that all requests it brings go out together.
             self._flush_due = True
@@ -76,14 +101,17 @@ class GroupCommit(Generic[Request, Answer]):
         self._in_flight.discard(task)
         self._flush()
 
-    async def _run(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+    async def _run(self, batch: list[tuple[Request, asyncio.Future[Answer], float]]) -> None:
+        sent_s = self._now_s()
         try:
-            answers = await self._send([request for request, _ in batch])
+            answers = await self._send([request for request, _, _ in batch])
         except Exception as error:
-            for _, future in batch:
+            for _, future, _ in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        answered_s = self._now_s()
+        for (_, future, _), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
+        self._observe(Landed(answers, [arrived_s for _, _, arrived_s in batch], sent_s, answered_s))

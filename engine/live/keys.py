@@ -22,6 +22,9 @@ PARTS: Final = (
 DIRECTORY: Final = f"{PREFIX}:directory"
 """Hash: campaign -> version of its newest definition, so that every process hears of a publication."""
 
+FSYNC: Final = f"{PREFIX}:fsync"
+"""String: how long the probe's last writes waited for the disk, in seconds, with blanks between."""
+
 
 def of(campaign: str, part: str) -> str:
     """One key of a campaign, such as `seatrush:{autumn-2026}:meta`."""

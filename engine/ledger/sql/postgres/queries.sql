@@ -22,15 +22,26 @@ FROM campaigns JOIN cursors USING (campaign)
 WHERE consumer = 'recorder' AND ($1::text IS NULL OR campaign = $1)
 ORDER BY campaign
 
--- move_cursor --
--- The fence: no row when the cursor is not at $3 or the epoch is not $2. The epoch stays until the commit.
-WITH known AS (
-    SELECT campaign FROM campaigns WHERE campaign = $1 AND epoch = $2 FOR SHARE
+-- move_cursors --
+-- The fence: moves each campaign's cursor that is at its $3 in epoch $2 to $4, and returns how many those were. They
+-- are gone through in one order, so that two recorders do not wait for each other. The epochs stay until the commit.
+WITH wanted AS (
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+        AS wanted (campaign, epoch, after_seq, last_seq)
+),
+known AS (
+    SELECT campaigns.campaign, wanted.after_seq, wanted.last_seq
+    FROM campaigns JOIN wanted ON campaigns.campaign = wanted.campaign AND campaigns.epoch = wanted.epoch
+    ORDER BY campaigns.campaign
+    FOR SHARE OF campaigns
+),
+moved AS (
+    UPDATE cursors SET recorded_seq = known.last_seq
+    FROM known
+    WHERE cursors.campaign = known.campaign AND consumer = 'recorder' AND recorded_seq = known.after_seq
+    RETURNING 1
 )
-UPDATE cursors SET recorded_seq = $4
-FROM known
-WHERE cursors.campaign = known.campaign AND consumer = 'recorder' AND recorded_seq = $3
-RETURNING recorded_seq
+SELECT count(*) FROM moved
 
 -- stage --
 -- Where a batch's enrollments arrive by COPY; lives as long as the connection, empty after each commit.
@@ -153,6 +164,10 @@ LIMIT 1
 -- dead_letters --
 -- The campaign's dead letters.
 SELECT campaign, epoch, seq, fields, reason FROM dead_letters WHERE campaign = $1 ORDER BY seq
+
+-- dead_letter_counts --
+-- How many dead letters each campaign has, of those that have any.
+SELECT campaign, count(*) FROM dead_letters GROUP BY campaign
 
 -- trail --
 -- The newest lines of the campaign's audit trail.

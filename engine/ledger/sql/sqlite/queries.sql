@@ -69,6 +69,10 @@ ON CONFLICT (campaign, seq) DO UPDATE SET
 WHERE excluded.version >= version
 
 -- take_seat --
+-- Give a seat to the enrollment ?5.
+INSERT INTO seats (campaign, offering, pool, seat, seq) VALUES (?1, ?2, ?3, ?4, ?5)
+
+-- take_seat_of_version --
 -- Give the seat to the enrollment ?5, unless its row is of another version than ?6.
 INSERT INTO seats (campaign, offering, pool, seat, seq)
 SELECT ?1, ?2, ?3, ?4, ?5
@@ -143,6 +147,10 @@ LIMIT 1
 -- dead_letters --
 -- The campaign's dead letters.
 SELECT campaign, epoch, seq, fields, reason FROM dead_letters WHERE campaign = ?1 ORDER BY seq
+
+-- dead_letter_counts --
+-- How many dead letters each campaign has, of those that have any.
+SELECT campaign, count(*) FROM dead_letters GROUP BY campaign
 
 -- trail --
 -- The newest lines of the campaign's audit trail.

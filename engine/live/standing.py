@@ -1,0 +1,76 @@
+"""Standings: how campaigns stand, for ops, each read in one step that changes nothing."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from engine.domain import outcome
+from engine.live.server import NothingRan, Server, Unknown
+
+logger = logging.getLogger(__name__)
+
+CALLS_AT_ONCE: Final = 16
+"""So many of the connections are enough to keep the server busy, and leave the others to decisions."""
+
+
+class Standing(Struct, frozen=True):
+    """How a campaign stands."""
+
+    gate: str
+    epoch: int
+    version: int
+    seq: int
+    taken: int
+    """Seats that are confirmed, held or offered, as last decided."""
+    waiting: int
+    stream_entries: int
+    pending_ms: int | None
+    """Since when the oldest event in the stream waits for the ledger; None for none."""
+
+
+class StandingReader:
+    """Reads standings."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def read(self, recorded: Mapping[str, tuple[int, int]]) -> dict[str, Standing | None]:
+        """Every campaign's standing, given the (epoch, seq) that the ledger has; None where it cannot be had.
+
+        Raises NothingRan when some calls at once all fail: the server is away, and the others would wait for nothing.
+        """
+        found: dict[str, Standing | None] = {}
+        asked = list(recorded.items())
+        for first in range(0, len(asked), CALLS_AT_ONCE):
+            chunk = asked[first : first + CALLS_AT_ONCE]
+            answers = await asyncio.gather(*(self._read(*each) for each in chunk))
+            failures = [answer for answer in answers if isinstance(answer, Exception)]
+            for failure in failures:
+                logger.warning("a campaign's standing could not be read: %s", failure)
+            if len(failures) == len(chunk):
+                raise NothingRan(str(failures[0]))
+            for (name, _), answer in zip(chunk, answers, strict=True):
+                found[name] = answer if isinstance(answer, Standing) else None
+        return found
+
+    async def _read(self, campaign: str, recorded: tuple[int, int]) -> Standing | NothingRan | Unknown | None:
+        try:
+            status, *values = await self._server.call("standing", campaign, recorded)
+        except (NothingRan, Unknown) as error:
+            return error
+        if status.decode() != outcome.DECIDED:
+            return None
+        gate, epoch, version, seq, taken, waiting, entries, pending = values
+        return Standing(
+            gate.decode(),
+            int(epoch),
+            version,
+            seq,
+            taken,
+            waiting,
+            entries,
+            int(float(pending)) if pending else None,
+        )

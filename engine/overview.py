@@ -1,0 +1,77 @@
+"""The overview: how every campaign stands in Redis and how far the ledger has followed, for ops."""
+
+import logging
+from msgspec import Struct
+
+from engine.ledger.protocol import Ledger, Registration, Unavailable
+from engine.live.server import Server
+from engine.live.standing import Standing, StandingReader
+
+logger = logging.getLogger(__name__)
+
+
+class CampaignOverview(Struct, frozen=True):
+    """One campaign. What is said of the stream is of one moment; the ledger may have come a little further since."""
+
+    campaign: str
+    standing: Standing | None
+    """None for a campaign whose state is not in Redis, or whose shard does not answer."""
+    pending_entries: int
+    """Events that are not in the ledger yet."""
+    pending_s: float | None
+    """The age of the oldest of them, 0 for none; None when it is not known."""
+    dead_letters: int
+
+
+class Overview(Struct, frozen=True):
+    """All campaigns that were published, in order of their name."""
+
+    campaigns: list[CampaignOverview]
+    ledger_ready: bool
+    """Whether the ledger answered. If not, it stands where it last did: nobody else can move it meanwhile."""
+
+
+class OverviewReader:
+    """Reads the overview: two queries of the ledger and one call of Redis for each campaign."""
+
+    def __init__(self, server: Server, ledger: Ledger) -> None:
+        self._standings = StandingReader(server)
+        self._ledger = ledger
+        self._registrations: list[Registration] | None = None
+        self._dead_letters: dict[str, int] = {}
+
+    async def read(self) -> Overview:
+        """Read it. Raises NothingRan when Redis is away, and Unavailable when the ledger is and was never seen."""
+        ledger_ready = await self._ask_the_ledger()
+        created = [each for each in self._registrations or () if each.created]
+        standings = await self._standings.read(
+            {each.campaign: (each.epoch, each.recorded_seq) for each in created}
+        )
+        return Overview(
+            [_campaign(each, standings[each.campaign], self._dead_letters) for each in created], ledger_ready
+        )
+
+    async def _ask_the_ledger(self) -> bool:
+        try:
+            registrations = await self._ledger.campaigns()
+            self._dead_letters = await self._ledger.dead_letter_counts()
+            self._registrations = registrations
+        except Unavailable as error:
+            if self._registrations is None:
+                raise
+            logger.warning("the ledger does not answer, what it last said is shown: %s", error)
+            return False
+        return True
+
+
+def _campaign(
+    registration: Registration, standing: Standing | None, dead_letters: dict[str, int]
+) -> CampaignOverview:
+    name, pending, age_s = registration.campaign, 0, None
+    if standing is not None:
+        pending = max(0, standing.seq - registration.recorded_seq)
+        if not pending:
+            age_s = 0.0
+        elif standing.pending_ms is not None:
+            age_s = standing.pending_ms / 1000
+    return CampaignOverview(name, standing, pending, age_s, dead_letters.get(name, 0))
