@@ -1,6 +1,7 @@
 """The overview: how every campaign stands in Redis and how far the ledger has followed, for ops."""
 
 import logging
+
 from msgspec import Struct
 
 from engine.ledger.protocol import Ledger, Registration, Unavailable

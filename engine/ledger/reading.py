@@ -69,7 +69,8 @@ class Reading(ABC):
 
     async def dead_letter_counts(self) -> dict[str, int]:
         """The number of dead letters of each campaign that has any."""
-        return {campaign: count for campaign, count in await self._rows("dead_letter_counts")}
+        rows = await self._rows("dead_letter_counts")
+        return {str(campaign): int(count) for campaign, count in rows}
 
     async def trail(self, campaign: str, limit: int) -> list[TrailRow]:
         """The newest lines of the audit trail of a campaign."""

@@ -72,9 +72,10 @@ class Streams:
         """Take or renew a lease; False while another holds it."""
         key = keys.lease(campaign, worker)
         with reading():
-            if await self._client.set(key, holder, nx=True, px=ttl_ms):
+            known = await self._client.set(key, holder, nx=True, get=True, px=ttl_ms)
+            if known is None:
                 return True
-            if await self._client.get(key) != holder.encode():
+            if known != holder.encode():
                 return False
             # Another may have taken it between the two calls: the fence in the ledger keeps that harmless.
             return bool(await self._client.pexpire(key, ttl_ms))

@@ -4,9 +4,11 @@ The cursor lives in the ledger and moves in the transaction that applies the eve
 repeats nothing and skips nothing. Of two recorders on one campaign the ledger fences one off.
 """
 
+import asyncio
 import logging
+import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from msgspec import Struct
@@ -15,15 +17,29 @@ from engine import metrics
 from engine.clock import Clock
 from engine.domain import events
 from engine.domain.events import Event
-from engine.ledger.protocol import DeadLetter, Fenced, Ledger, Refused, Registration
-from engine.live.server import Server
+from engine.ledger.protocol import Batch, DeadLetter, Fenced, Ledger, Refused, Registration
+from engine.live.server import NothingRan, Server
 from engine.live.streams import Entry, State, Streams
 
 logger = logging.getLogger(__name__)
 
 BATCH_ENTRIES_MAX: Final = 1_000
+CAMPAIGNS_MAX: Final = 32
+"""Campaigns that share a transaction, and are asked for at once."""
+ROUND_ENTRIES_MAX: Final = 8_000
+"""Of all campaigns that share a transaction."""
+GATHER_S: Final = 0.05
+"""A round under load begins this long after the one before.
+
+A transaction costs an fsync and the pages it touches, whatever its size, so larger batches are cheaper by the event:
+at 15,000 a second this takes a quarter off the recorder's CPU, and 0.1 s would take no more. The first event after a
+pause does not wait.
+"""
 IDLE_MS_MAX: Final = 200
 LEASE_TTL_MS: Final = 2_000
+LEASE_RENEWED_AFTER_S: Final = 1.0
+LOOK_EVERY_S: Final = 0.5
+"""How often the recorder looks for new campaigns, and for those that another recorder has left."""
 TRIM_EVERY_ENTRIES: Final = 1_000
 GAP_PAUSE_S: Final = 10.0
 """How long a campaign whose stream has a gap is left alone before it is looked at again."""
@@ -55,17 +71,25 @@ class Recorder:
         self._events_kept = events_kept
         self._holder = secrets.token_urlsafe(9)
         self._cursors: dict[str, Cursor] = {}
+        self._leased_at_s: dict[str, float] = {}
+        self._look_at_s = 0.0
         self._paused_until_s: dict[str, float] = {}
 
     async def run_once(self) -> float:
         """Take leases, wait for events, record them."""
-        await self._take_leases()
+        if not self._cursors or self._clock.monotonic_s() >= self._look_at_s:
+            await self._take_leases()
+            self._look_at_s = self._clock.monotonic_s() + LOOK_EVERY_S
         if not self._cursors:
             return IDLE_MS_MAX / 1000
         after = {campaign: (cursor.epoch, cursor.seq) for campaign, cursor in self._cursors.items()}
-        for campaign in await self._streams.wait(after, IDLE_MS_MAX):
-            await self._record_from(campaign)
-        return 0
+        found = await self._streams.wait(after, IDLE_MS_MAX)
+        began_s, most = self._clock.monotonic_s(), 0
+        for group in _groups(found):
+            most = max(most, await self._record_from(group))
+        if not found or most >= BATCH_ENTRIES_MAX:
+            return 0
+        return max(0.0, began_s + GATHER_S - self._clock.monotonic_s())
 
     async def close(self) -> None:
         """Record what is left, then give the leases back.
@@ -76,16 +100,36 @@ class Recorder:
         for registration in await self._ledger.campaigns():
             campaign = registration.campaign
             await self._look(registration)
-            while campaign in self._cursors and await self._record_from(campaign):
+            while campaign in self._cursors and await self._record_from([campaign]):
                 pass
             await self._streams.release(campaign, self.name, self._holder)
 
     async def _take_leases(self) -> None:
-        for registration in await self._ledger.campaigns():
-            if await self._streams.lease(registration.campaign, self.name, self._holder, LEASE_TTL_MS):
+        registrations = await self._ledger.campaigns()
+        failures: list[NothingRan] = []
+        for group in _groups([registration.campaign for registration in registrations]):
+            failures += filter(None, await asyncio.gather(*map(self._lease, group)))
+        for registration in registrations:
+            if registration.campaign in self._leased_at_s:
                 await self._look(registration)
-            else:
-                self._cursors.pop(registration.campaign, None)
+        if failures and not self._cursors:
+            raise failures[0]
+
+    async def _lease(self, campaign: str) -> NothingRan | None:
+        """Take or renew a lease when it is time to. A failure is returned: other campaigns may be on other shards."""
+        now_s, failure = self._clock.monotonic_s(), None
+        if now_s < self._leased_at_s.get(campaign, -math.inf) + LEASE_RENEWED_AFTER_S:
+            return None
+        try:
+            if await self._streams.lease(campaign, self.name, self._holder, LEASE_TTL_MS):
+                self._leased_at_s[campaign] = now_s
+                return None
+        except NothingRan as error:
+            logger.warning("%s: no lease: %s", campaign, error)
+            failure = error
+        self._leased_at_s.pop(campaign, None)
+        self._cursors.pop(campaign, None)
+        return failure
 
     async def _look(self, registration: Registration) -> None:
         """Find out where a campaign stands that is new to this recorder."""
@@ -108,38 +152,77 @@ class Recorder:
         await self._server.call("gate", registration.campaign, [str(state.epoch), "0", "open", "closed"])
         return False
 
-    async def _record_from(self, campaign: str) -> int:
-        """Record the next events of a campaign, and return how many."""
+    async def _record_from(self, campaigns: Sequence[str]) -> int:
+        """Record the next events of some campaigns, and return how many those were."""
+        entries_max = min(BATCH_ENTRIES_MAX, ROUND_ENTRIES_MAX // len(campaigns))
+        answers = await asyncio.gather(*(self._next_batch(each, entries_max) for each in campaigns))
+        failures = [answer for answer in answers if isinstance(answer, NothingRan)]
+        if len(failures) == len(campaigns):
+            raise failures[0]
+        batches = [answer for answer in answers if isinstance(answer, Batch)]
+        if len(batches) < 2 or not await self._record_together(batches):
+            for batch in batches:
+                await self._record_alone(batch)
+        return sum(len(batch.entries) for batch in batches)
+
+    async def _next_batch(self, campaign: str, entries_max: int) -> Batch | NothingRan | None:
         cursor = self._cursors[campaign]
-        entries = await self._streams.read(campaign, cursor.epoch, cursor.seq, BATCH_ENTRIES_MAX)
+        try:
+            entries = await self._streams.read(campaign, cursor.epoch, cursor.seq, entries_max)
+        except NothingRan as error:
+            logger.warning("%s: its events cannot be read: %s", campaign, error)
+            return error
         if not entries:
-            return 0
-        batch = [_decode(campaign, entry) for entry in entries]
-        if not _is_consecutive(batch, cursor):
+            return None
+        decoded = [_decode(campaign, entry) for entry in entries]
+        if not _is_consecutive(decoded, cursor):
             logger.error("%s: the stream has no event %d: recording stops here", campaign, cursor.seq + 1)
             metrics.RECORDER_GAPS.labels(campaign).inc()
             self._paused_until_s[campaign] = self._clock.monotonic_s() + GAP_PAUSE_S
             del self._cursors[campaign]
-            return 0
+            return None
+        return Batch(campaign, cursor.epoch, cursor.seq, decoded)
+
+    async def _record_together(self, batches: Sequence[Batch]) -> bool:
+        """Record in one transaction. False when one of them is at fault, and nothing was written."""
         try:
-            await self._record(campaign, cursor, batch)
+            await self._ledger.record_many(batches)
+        except (Fenced, Refused):
+            return False
+        except BaseException:
+            self._forget(batch.campaign for batch in batches)
+            raise
+        for batch in batches:
+            self._advance(batch.campaign, self._cursors[batch.campaign], batch.entries)
+        for batch in batches:
+            await self._trim(batch.campaign, self._cursors[batch.campaign])
+        return True
+
+    async def _record_alone(self, batch: Batch) -> None:
+        campaign, cursor = batch.campaign, self._cursors[batch.campaign]
+        try:
+            await self._record(campaign, cursor, batch.entries)
         except Fenced:
             logger.info("%s: another recorder is at work", campaign)
-            del self._cursors[campaign]
-            return 0
+            self._forget([campaign])
+            return
         except BaseException:
-            # Whether it was committed is not known: the cursor is read anew.
-            del self._cursors[campaign]
+            self._forget([campaign])
             raise
-        self._measure(campaign, batch)
         await self._trim(campaign, cursor)
-        return len(batch)
+
+    def _forget(self, campaigns: Iterable[str]) -> None:
+        """Whether it was committed is not known, or another has the lease: both are looked at anew, and at once."""
+        for campaign in campaigns:
+            del self._cursors[campaign]
+            self._leased_at_s.pop(campaign, None)
+        self._look_at_s = 0.0
 
     async def _record(self, campaign: str, cursor: Cursor, batch: Sequence[Event | DeadLetter]) -> None:
         """Record a batch; one that the ledger refuses is halved until the event at fault stands alone."""
         try:
             await self._ledger.record(campaign, cursor.epoch, cursor.seq, batch)
-            cursor.seq = batch[-1].seq
+            self._advance(campaign, cursor, batch)
         except Refused as refusal:
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -151,21 +234,25 @@ class Recorder:
             letter = DeadLetter(campaign, event.epoch, event.seq, event.fields, str(refusal))
             await self._record(campaign, cursor, [letter])
 
-    def _measure(self, campaign: str, batch: Sequence[Event | DeadLetter]) -> None:
-        letters = sum(isinstance(event, DeadLetter) for event in batch)
-        metrics.RECORDED_EVENTS.labels(campaign).inc(len(batch))
-        if letters:
+    def _advance(self, campaign: str, cursor: Cursor, entries: Sequence[Event | DeadLetter]) -> None:
+        """The ledger has these."""
+        cursor.seq = entries[-1].seq
+        decided_at_s = [entry.header.at / 1000 for entry in entries if isinstance(entry, Event)]
+        metrics.RECORDER_LAG.observe_waits(decided_at_s, self._clock.now_ms() / 1000)
+        metrics.RECORDED_EVENTS.labels(campaign).inc(len(entries))
+        if letters := len(entries) - len(decided_at_s):
             metrics.DEAD_LETTERS.labels(campaign).inc(letters)
-        newest = batch[-1]
-        if isinstance(newest, Event):
-            lag_ms = self._clock.now_ms() - newest.header.at
-            metrics.RECORDER_LAG.labels(campaign).set(max(0, lag_ms) / 1000)
 
     async def _trim(self, campaign: str, cursor: Cursor) -> None:
         below = cursor.seq - self._events_kept + 1
         if below - cursor.trimmed_seq >= TRIM_EVERY_ENTRIES:
             await self._streams.trim(campaign, cursor.epoch, below)
             cursor.trimmed_seq = below
+
+
+def _groups(campaigns: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(campaigns), CAMPAIGNS_MAX):
+        yield campaigns[first : first + CAMPAIGNS_MAX]
 
 
 def _decode(campaign: str, entry: Entry) -> Event | DeadLetter:
