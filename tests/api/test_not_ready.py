@@ -179,6 +179,29 @@ async def test_a_client_that_goes_away_does_not_cancel_the_decision(
     assert await client.stand.told() == [("enrolled", "confirmed")]
 
 
+async def test_the_status_while_the_ledger_is_away(
+    one_redis_url: str,
+    data_directory: Path,
+    postgres_url: str,
+    postgres_server: postgres.PostgresServer,
+) -> None:
+    """It goes on from what the ledger said last: nobody moves its cursors meanwhile."""
+    async with served(one_redis_url, data_directory, database_url=postgres_url) as client:
+        await client.stand.publish(campaign())
+        await client.enrolled("m1")
+        await client.record()
+        before = (await client.get("/v1/ops/status", OPS)).json
+        postgres_server.kill()
+        try:
+            await client.enrolled("m2")
+            after = (await client.get("/v1/ops/status", OPS)).json
+        finally:
+            postgres_server.start()
+        for told, ready, pending in ((before, True, 0), (after, False, 1)):
+            assert (told["ledger_ready"], told["campaigns"][0]["pending_entries"]) == (ready, pending)
+        assert before["campaigns"][0]["lag_s"] == 0 <= after["campaigns"][0]["lag_s"] < 60
+
+
 async def test_an_internal_fault_is_a_number_and_no_more(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,7 +1,9 @@
 """What ops and machines ask: liveness, readiness, metrics, status."""
 
+import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -66,10 +68,15 @@ async def test_metrics_hold_nothing_that_a_stranger_names(client: Client) -> Non
 
 
 async def test_status_of_nothing(client: Client) -> None:
-    assert await status(client) == {
+    told = await status(client)
+    # What other tests have counted in this process is in it.
+    assert told.pop("batches").keys() <= {"sign_up", "cancel", "confirm", "decline"}
+    assert told == {
         "campaigns": [],
         "queue_entries": 0,
+        "fsync_s": None,
         "durability": "fsync",
+        "ledger_ready": True,
         "build": engine.__version__,
     }
 
@@ -80,6 +87,7 @@ async def test_status_follows_the_campaign(client: Client) -> None:
     for member in ("m1", "m2", "m3", "m4"):
         await client.sign_up(member, within=name)
     (told,) = (await status(client))["campaigns"]
+    assert 0 <= told.pop("lag_s") < 60
     # One for the publication, two for the windows that opened, three for the enrollments.
     assert told == {
         "campaign": name,
@@ -95,7 +103,7 @@ async def test_status_follows_the_campaign(client: Client) -> None:
     }
     await client.record(name)
     (told,) = (await status(client))["campaigns"]
-    assert (told["pending_entries"], told["stream_entries"]) == (0, 6)
+    assert (told["pending_entries"], told["stream_entries"], told["lag_s"]) == (0, 6, 0)
 
 
 async def test_status_names_a_campaign_that_is_lost(client: Client) -> None:
@@ -107,7 +115,86 @@ async def test_status_names_a_campaign_that_is_lost(client: Client) -> None:
     assert (await client.get(HERE)).told == (503, "not_ready")
 
 
-@pytest.mark.parametrize("durability", ["memory"])
-async def test_status_says_that_nothing_is_on_disk(client: Client, durability: str) -> None:
-    async with client.another(durability=durability) as other:
-        assert (await status(other))["durability"] == durability
+async def test_lag_grows_while_nobody_records(client: Client) -> None:
+    await client.stand.publish(campaign())
+    await client.record()
+    await client.sign_up("m1")
+    # The event as it would lie there if it had been decided a minute ago, with a later one behind it.
+    (*_, event) = await client.stand.log()
+    header = msgspec.structs.replace(event.header, at=event.header.at - 60_000)
+    redis, stream = client.stand.runtime.server.client, "seatrush:{autumn}:events"
+    await redis.delete(stream)
+    fields = {name.decode(): value for name, value in event.fields.items()}
+    await redis.xadd(stream, fields | {"h": msgspec.msgpack.encode(header)}, id=f"1-{event.seq}")
+    await client.sign_up("m2")
+    (told,) = (await status(client))["campaigns"]
+    assert told["pending_entries"] == 2
+    assert 60 <= told["lag_s"] < 120
+
+
+async def test_lag_is_not_known_where_the_event_is_lost(client: Client) -> None:
+    await client.stand.publish(campaign())
+    await client.sign_up("m1")
+    await client.stand.runtime.server.client.delete("seatrush:{autumn}:events")
+    (told,) = (await status(client))["campaigns"]
+    assert (told["pending_entries"], told["lag_s"], told["stream_entries"]) == (3, None, 0)
+
+
+async def test_status_of_many_campaigns(client: Client) -> None:
+    names = [f"c{number:02}" for number in range(40)]
+    for name in names:
+        await client.stand.publish(campaign(name=name))
+    await client.stand.runtime.server.client.delete("seatrush:{c17}:meta")
+    told = (await status(client))["campaigns"]
+    assert [each["campaign"] for each in told] == names
+    assert [each["campaign"] for each in told if not each["ready"]] == ["c17"]
+
+
+async def test_batches_and_waits_are_measured(client: Client) -> None:
+    await client.stand.publish(campaign())
+    before = (await status(client))["batches"].get("sign_up", {"calls": 0, "entries": 0})
+    waits = (
+        await counted(client, "seatrush_queue_wait_seconds_count"),
+        await counted(client, "seatrush_decision_duration_seconds_count"),
+    )
+    await asyncio.gather(*(client.sign_up(f"m{number}") for number in range(9)))
+    batches = (await status(client))["batches"]["sign_up"]
+    assert batches["entries"] == before["entries"] + 9
+    assert before["calls"] < batches["calls"] <= before["calls"] + 9
+    assert batches["entries_mean"] == pytest.approx(batches["entries"] / batches["calls"], abs=0.06)
+    assert waits == (
+        await counted(client, "seatrush_queue_wait_seconds_count") - 9,
+        await counted(client, "seatrush_decision_duration_seconds_count") - 9,
+    )
+
+
+async def test_answers_503_are_counted_by_their_code(client: Client) -> None:
+    await client.stand.publish(campaign())
+    before = await counted(client, "seatrush_unavailable_total", code="not_ready")
+    await client.stand.runtime.server.client.delete("seatrush:{autumn}:meta")
+    assert (await client.sign_up()).told == (503, "not_ready")
+    assert (await client.sign_up(offering="nothing")).told == (404, "not_found")
+    assert await counted(client, "seatrush_unavailable_total", code="not_ready") == before + 1
+
+
+async def counted(client: Client, name: str, **labels: str) -> float:
+    """The sum of a metric's samples."""
+    body = (await client.get("/metrics")).body.decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+async def test_fsync_is_shown_once_it_was_measured(client: Client) -> None:
+    probe = client.stand.runtime.fsync
+    for _ in range(2):
+        assert 0 <= await probe.measure() < 5
+    async with client.another() as other:
+        shown = (await status(other))["fsync_s"]
+    assert 0 <= shown < 5
+    async with client.another(durability="memory") as other:
+        told = await status(other)
+    assert (told["durability"], told["fsync_s"]) == ("memory", None)

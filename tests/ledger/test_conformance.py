@@ -10,6 +10,7 @@ import pytest
 from engine.domain.enrollment import LIVE, Record
 from engine.domain.events import Event
 from engine.ledger.protocol import (
+    Batch,
     DeadLetter,
     Definition,
     Fenced,
@@ -231,6 +232,86 @@ async def test_a_dead_letter_is_kept_and_the_cursor_moves_over_it(ledger: Ledger
     assert [letter.seq for letter in await ledger.dead_letters(CAMPAIGN)] == [3, 4]
     assert [event.seq for event in await ledger.events(CAMPAIGN, 0, 9)] == [1, 2, 5]
     assert await ledger.dead_letters("unheard-of") == []
+
+
+async def test_dead_letters_are_counted(ledger: Ledger) -> None:
+    for campaign, letters in (("a", 2), ("b", 0), ("c", 1)):
+        log = Log(campaign)
+        log.published()
+        for _ in range(letters):
+            log.dead({}, "nothing in it")
+        await register(ledger, campaign)
+        await record(ledger, log)
+    assert await ledger.dead_letter_counts() == {"a": 2, "c": 1}
+
+
+# Several campaigns in one transaction
+
+
+async def several(ledger: Ledger, *campaigns: str) -> list[Log]:
+    """Campaigns of which the ledger has the publication, and three sign-ups are still to be recorded."""
+    logs = [Log(campaign) for campaign in campaigns]
+    for log in logs:
+        await register(ledger, log.campaign)
+        log.published()
+        await record(ledger, log)
+        for seat in (1, 2, 3):
+            log.enrolled(f"m-{seat}", seat=seat)
+    return logs
+
+
+def batches_of(logs: Sequence[Log]) -> list[Batch]:
+    return [Batch(log.campaign, log.epoch, 1, log.entries[1:]) for log in logs]
+
+
+async def test_batches_of_several_campaigns_are_recorded_together(ledger: Ledger) -> None:
+    logs = await several(ledger, "c", "a", "b")
+    logs[0].cancelled("e-2")
+    logs[1].cancelled("e-3", actor="o-1")
+    logs[2].published({("soap", "open"): 20, ("tea", "open"): 1}, version=2)
+    logs[2].enrolled("m-4", "tea", seat=1)
+    await ledger.record_many(batches_of(logs))
+    assert [known.recorded_seq for known in await ledger.campaigns()] == [5, 6, 5]
+    for log in logs:
+        assert await ledger.events(log.campaign, 0, 99) == log.entries
+        assert {
+            row.enrollment: row.record for row in await ledger.enrollments(log.campaign, 99)
+        } == log.records
+        assert await ledger.seats(log.campaign) == log.seats()
+    assert (await ledger.trail("a", 9))[0].action == "cancelled"
+
+
+async def test_of_batches_recorded_together_all_are_written_or_none(ledger: Ledger) -> None:
+    for fault in ("a cursor", "an epoch", "a seat"):
+        names = [f"{letter}-{fault[-4:].strip()}" for letter in "abc"]
+        logs = await several(ledger, *names)
+        batches = batches_of(logs)
+        if fault == "a cursor":
+            await ledger.record(names[1], 1, 1, logs[1].entries[1:2])
+        elif fault == "an epoch":
+            strayed = [msgspec.structs.replace(entry, epoch=2) for entry in logs[1].entries[1:]]
+            batches[1] = Batch(names[1], 2, 1, strayed)
+        else:
+            logs[1].enrolled("m-9", seat=3)
+            batches = batches_of(logs)
+        before = await ledger.campaigns()
+        with pytest.raises(Refused if fault == "a seat" else Fenced):
+            await ledger.record_many(batches)
+        assert await ledger.campaigns() == before
+        assert await ledger.seats(names[0]) == {} == await ledger.seats(names[2])
+        await ledger.record_many([batches[2], batches[0]])
+        assert await ledger.seats(names[0]) == {("soap", "open"): 3}
+
+
+async def test_of_two_recorders_of_several_campaigns_one_is_fenced(ledger: Ledger, other: Ledger) -> None:
+    logs = await several(ledger, *(f"c-{number}" for number in range(8)))
+    batches = batches_of(logs)
+    results = await asyncio.gather(
+        ledger.record_many(batches), other.record_many(batches[::-1]), return_exceptions=True
+    )
+    assert [type(result) for result in results if result is not None] == [Fenced]
+    for log in logs:
+        assert await ledger.events(log.campaign, 0, 99) == log.entries
 
 
 # Seats

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from engine import metrics
+from engine.clock import SystemClock
 from engine.domain.events import Event
 from engine.domain.person import Person
 from engine.ledger import protocol
-from engine.ledger.protocol import DeadLetter, Ledger
-from engine.workers.recorder import Recorder
+from engine.ledger.protocol import Batch, DeadLetter, Ledger
+from engine.workers.recorder import GATHER_S, Recorder
 from engine.workers.worker import Worker
 from tests.stand import CAMPAIGN, Stand, campaign, offering
 
@@ -203,3 +205,76 @@ async def test_the_stream_is_trimmed_below_what_is_recorded(stand: Stand) -> Non
     length = await stand.runtime.streams.length(CAMPAIGN)
     assert 100 <= length <= 1_300
     assert len(await stand.runtime.ledger.events(CAMPAIGN, 0, 10_000)) == 3_002
+
+
+async def several(stand: Stand, *names: str) -> None:
+    """Campaigns with three enrollments each."""
+    for name in names:
+        await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 9}]), name=name))
+        for member in ("m1", "m2", "m3"):
+            await stand.sign_up(member, within=name)
+
+
+class CountsTransactions(Broken):
+    async def record_many(self, batches: Sequence[Batch]) -> None:
+        self.calls += 1
+        await self.ledger.record_many(batches)
+
+
+async def test_campaigns_are_recorded_together(stand: Stand) -> None:
+    names = [f"c{number:02}" for number in range(40)]
+    await several(stand, *names)
+    ledger = CountsTransactions(stand.runtime.ledger)
+    await recorder(stand, ledger).run_once()  # type: ignore[arg-type]
+    assert ledger.calls == 2
+    for name in names:
+        assert await stand.runtime.ledger.events(name, 0, 99) == await stand.log(name)
+
+
+async def test_one_campaign_at_fault_does_not_hold_up_the_others(stand: Stand) -> None:
+    names = ["fenced", "gap", "poisoned", "whole"]
+    await several(stand, *names)
+    by = recorder(stand)
+    await by._take_leases()
+    await stand.runtime.ledger.record("fenced", 1, 0, (await stand.log("fenced"))[:2])
+    await stand.runtime.server.client.xdel("seatrush:{gap}:events", "1-3")
+    last = (await stand.log("poisoned"))[-1]
+    assert last.record is not None
+    record = msgspec.structs.replace(last.record, seat=99, seq=last.seq + 1)
+    fields = {"h": msgspec.msgpack.encode(last.header), "r": msgspec.msgpack.encode(record)}
+    await stand.runtime.server.client.xadd("seatrush:{poisoned}:events", fields, id=f"1-{last.seq + 1}")
+    counted = metrics.DEAD_LETTERS.labels("poisoned")
+    before = counted._value.get()
+    await by.run_once()
+    assert await stand.runtime.ledger.events("whole", 0, 99) == await stand.log("whole")
+    assert [event.seq for event in await stand.runtime.ledger.events("fenced", 0, 99)] == [1, 2]
+    assert await stand.runtime.ledger.events("gap", 0, 99) == []
+    assert await stand.runtime.ledger.dead_letter_counts() == {"poisoned": 1}
+    assert counted._value.get() == before + 1
+    await by.run_once()
+    assert await stand.runtime.ledger.events("fenced", 0, 99) == await stand.log("fenced")
+
+
+class StandingClock(SystemClock):
+    """A clock on which nothing takes any time."""
+
+    def monotonic_s(self) -> float:
+        return 1_000.0
+
+
+async def test_under_load_a_round_gathers_and_a_first_event_does_not_wait(stand: Stand) -> None:
+    await sell(stand)
+    by = recorder(stand)
+    by._clock = StandingClock()
+    assert await by.run_once() == pytest.approx(GATHER_S)
+    assert await recorded(stand) == len(await stand.log())
+    assert await by.run_once() == 0, "nothing came, so the next event is recorded as it comes"
+
+
+async def test_a_lease_that_another_holds_is_left_to_it(stand: Stand) -> None:
+    await sell(stand)
+    first, second = recorder(stand), recorder(stand)
+    await first._take_leases()
+    await second.run_once()
+    assert (list(first._cursors), list(second._cursors)) == ([CAMPAIGN], [])
+    assert await recorded(stand) == 0
