@@ -56,6 +56,18 @@ class Streams:
             found = await self._client.xread(wanted, count=1, block=idle_ms_max)
         return [names[key] for key, _ in found]
 
+    async def next(
+        self, after: Mapping[str, tuple[int, int]], entries_max: int, idle_ms_max: int
+    ) -> dict[str, list[Entry]]:
+        """As `wait`, with up to `entries_max` entries of each campaign: one call for however many there are."""
+        names = {keys.of(campaign, "EVENTS").encode(): campaign for campaign in after}
+        wanted = {keys.of(campaign, "EVENTS"): f"{epoch}-{seq}" for campaign, (epoch, seq) in after.items()}
+        with reading():
+            found = await self._client.xread(wanted, count=entries_max, block=idle_ms_max)
+        return {
+            names[key]: [Entry(entry_id, fields) for entry_id, fields in entries] for key, entries in found
+        }
+
     async def length(self, campaign: str) -> int:
         """The number of entries in the stream, recorded ones that are kept included."""
         with reading():

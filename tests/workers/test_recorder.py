@@ -115,8 +115,8 @@ async def test_of_two_recorders_one_is_fenced_off(stand: Stand) -> None:
     await first._take_leases()
     await stand.runtime.server.client.delete("seatrush:{autumn}:lease:recorder")
     await second._take_leases()
-    await first._record_from([CAMPAIGN])
-    await second._record_from([CAMPAIGN])
+    await first._record_next(CAMPAIGN)
+    await second._record_next(CAMPAIGN)
     assert CAMPAIGN not in second._cursors
     assert await stand.runtime.ledger.events(CAMPAIGN, 0, 1_000) == await stand.log()
 
@@ -253,6 +253,19 @@ async def test_one_campaign_at_fault_does_not_hold_up_the_others(stand: Stand) -
     assert counted._value.get() == before + 1
     await by.run_once()
     assert await stand.runtime.ledger.events("fenced", 0, 99) == await stand.log("fenced")
+
+
+async def test_one_campaign_that_everybody_wants_is_not_held_up_by_many(stand: Stand) -> None:
+    names = [f"c{number:02}" for number in range(40)]
+    for name in names:
+        await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 999}]), name=name))
+    await asyncio.gather(*(stand.sign_up(f"m{index}", within="c07") for index in range(900)))
+    await stand.sign_up("m1", within="c08")
+    await recorder(stand).run_once()
+    for name in names:
+        log = await stand.runtime.ledger.events(name, 0, 1_000)
+        # A transaction of 32 campaigns takes 250 of each.
+        assert log == (await stand.log(name))[: 250 if name == "c07" else None]
 
 
 class StandingClock(SystemClock):
