@@ -21,6 +21,7 @@ from api.failures import fit_to_log
 from api.jwks import Jwks
 from api.live.hub import Hub
 from api.shown import Showcase
+from engine.config import BACKLOG
 from engine.live.catalog import REFRESH_S
 from engine.live.server import NothingRan
 from engine.runtime import Runtime
@@ -31,7 +32,10 @@ http_logger = logging.getLogger(f"{__name__}.http")
 
 KEEPALIVE_S: Final = 75.0
 SHUTDOWN_S: Final = 30.0
-BACKLOG: Final = 4096
+DRAIN_S: Final = 5.0
+"""How long a process that another takes over from waits for the next request of a connection."""
+
+Drain = Callable[[], Awaitable[None]]
 
 
 class BoundedServer(web.Server):
@@ -53,23 +57,32 @@ class BoundedServer(web.Server):
         )
         self._connections_max = connections_max
         self._open = 0
+        self.empty = asyncio.Event()
+        self.empty.set()
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count it."""
         super().connection_made(handler, transport)
         self._open += 1
+        self.empty.clear()
         if self._open > self._connections_max:
             transport.abort()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count it out."""
         self._open -= 1
+        if not self._open:
+            self.empty.set()
         super().connection_lost(handler, exc)
 
 
 @asynccontextmanager
-async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
-    """Answer requests on a bound socket; at the end stop taking, and answer what is in flight."""
+async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Drain]:
+    """Answer requests on a bound socket; at the end stop taking, and answer what is in flight.
+
+    Yields what drains it before that end, for when another process has the same socket: it takes no new connections,
+    tells each client to go with its next answer, and returns when all are gone or have been silent for DRAIN_S.
+    """
     settings = runtime.settings
     secret = tokens.load_secret(settings.data, settings.token_secret)
     jwks = Jwks(settings.jwks_url) if settings.jwks_url else None
@@ -88,9 +101,19 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Api]:
     refreshing = asyncio.create_task(_refresh_until(stopping, runtime))
     reporter = runtime.reporter()
     reporter.start()
+    site = web.SockSite(runner, sock, backlog=BACKLOG)
+
+    async def drain() -> None:
+        endpoint.draining = True
+        # This closes no more than this process's descriptor of the socket.
+        await site.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await server.empty.wait()
+
     try:
-        await web.SockSite(runner, sock, backlog=BACKLOG).start()
-        yield api
+        await site.start()
+        yield drain
     finally:
         stopping.set()
         endpoint.draining = True

@@ -19,6 +19,8 @@ FLAGS: Final = {"redis_url": "--redis", "database_url": "--database"}
 """Options of the command line that are not named after their setting."""
 
 NETWORKS_EXPECTED: Final = "networks such as 10.0.0.0/8,::1/128, none of all addresses"
+BACKLOG: Final = 4096
+"""Connections that may wait to be accepted on each listening socket; the kernel's somaxconn bounds it too."""
 
 Durability = Literal["fsync", "memory"]
 Network = IPv4Network | IPv6Network

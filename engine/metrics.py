@@ -1,4 +1,9 @@
-"""Every metric, by Prometheus conventions. With PROMETHEUS_MULTIPROC_DIR set, those of all processes add up."""
+"""Every metric, by Prometheus conventions. With `environment` set, those of all processes add up.
+
+They lie in files of one directory. prometheus_client names them after the id of a process, so that each restart would
+leave some behind, which every scrape reads. Here they have a number that the next process gets again: it goes on from
+what it finds, nothing that a dead process counted is lost, and there are no more files than processes at a time.
+"""
 
 import math
 import os
@@ -6,11 +11,19 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import prometheus_client
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
+
+_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+_NUMBER: Final = "PROMETHEUS_MULTIPROC_NUMBER"
+
+if _number := os.environ.get(_NUMBER):
+    # Before the first metric is made.
+    values.ValueClass = values.MultiProcessValue(lambda: _number)  # type: ignore[no-untyped-call]
 
 
 class BulkHistogram(Histogram):
@@ -112,11 +125,22 @@ DEAD_LETTERS = Counter(
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
 
-def _registry() -> CollectorRegistry:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+def environment(directory: Path, number: int) -> dict[str, str]:
+    """What makes a process keep its metrics in a directory; of those that live, only one may have a number."""
+    return {_DIRECTORY: str(directory), _NUMBER: str(number)}
+
+
+def forget(directory: Path, number: int) -> None:
+    """Take a dead process out of the gauges that speak of the living; what it counted stays."""
+    multiprocess.mark_process_dead(number, str(directory))  # type: ignore[no-untyped-call]
+
+
+def _registry(directory: str | None = None) -> CollectorRegistry:
+    directory = directory or os.environ.get(_DIRECTORY)
+    if directory is None:
         return prometheus_client.REGISTRY
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
     return registry
 
 
@@ -125,9 +149,12 @@ def expose() -> bytes:
     return prometheus_client.generate_latest(_registry())
 
 
-def serve(host: str, port: int) -> Callable[[], None]:
-    """Expose all metrics on a port of their own, in a thread; returns what ends it."""
-    server, thread = prometheus_client.start_http_server(port, host, _registry())
+def serve(host: str, port: int, directory: Path) -> Callable[[], None]:
+    """Expose the metrics of a directory on a port, in a thread; returns what ends it.
+
+    Raises OSError when the port cannot be had.
+    """
+    server, thread = prometheus_client.start_http_server(port, host, _registry(str(directory)))
 
     def stop() -> None:
         server.shutdown()

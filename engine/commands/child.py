@@ -13,16 +13,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
 
 import uvloop
 
-from api.serving import serving
+from api.serving import Drain, serving
 from api.tokens import TokenSecretError
-from engine import config, metrics
-from engine.commands.supervisor import READY
+from engine import config
+from engine.commands.supervisor import DRAIN, READY
 from engine.config import Settings
 from engine.ledger.protocol import Unavailable
 from engine.live.server import NothingRan
@@ -36,12 +36,12 @@ LOG_FORMAT: Final = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s
 
 
 def main() -> int:
-    """Run until SIGTERM."""
+    """Run until SIGTERM, or until it is drained after DRAIN."""
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=("api", "work"))
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--ready", type=int, required=True, help="the pipe to say so")
-    parser.add_argument("--socket", type=int, help="the bound socket of an api")
+    parser.add_argument("--socket", type=int, help="the listening socket of an api")
     arguments = parser.parse_args()
     end_with_parent(arguments.parent)
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
@@ -64,16 +64,34 @@ def end_with_parent(parent: int) -> None:
 
 
 async def _run(settings: Settings, sock: socket.socket | None, ready: int) -> None:
-    stopping = asyncio.Event()
+    stopping, draining = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(DRAIN, draining.set)
     async with open_runtime(settings) as runtime:
+        part: AbstractAsyncContextManager[Drain | None]
         part = working(runtime) if sock is None else serving(runtime, sock)
-        async with part:
+        async with part as drain:
             _calm_the_collector()
             os.write(ready, READY)
             os.close(ready)
-            await stopping.wait()
+            await _first(stopping.wait(), _drained(draining, drain))
+
+
+async def _drained(asked: asyncio.Event, drain: Drain | None) -> None:
+    await asked.wait()
+    if drain is not None:
+        await drain()
+
+
+async def _first(*waiting: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of several to end, and cancel the others."""
+    tasks = [asyncio.create_task(each) for each in waiting]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def _calm_the_collector() -> None:
@@ -90,8 +108,6 @@ def _calm_the_collector() -> None:
 @asynccontextmanager
 async def working(runtime: Runtime) -> AsyncIterator[None]:
     """Run the workers; at the end each finishes its round, and the recorder what is in the streams."""
-    settings = runtime.settings
-    stop_metrics = metrics.serve(settings.host, settings.metrics_port) if settings.metrics_port else None
     workers = runtime.workers()
     for worker in workers:
         worker.start()
@@ -99,8 +115,6 @@ async def working(runtime: Runtime) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.gather(*(worker.stop() for worker in workers))
-        if stop_metrics:
-            stop_metrics()
 
 
 if __name__ == "__main__":

@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, Literal
 
-from engine import lock
-from engine.commands import apply, supervisor
-from engine.commands.supervisor import Role, Supervisor
+from engine import lock, metrics
+from engine.commands import apply, sockets
+from engine.commands.supervisor import Failed, Supervisor
 from engine.config import Settings
 from engine.ledger.connect import connect
 from engine.live.embedded import EmbeddedRedis
@@ -33,12 +35,11 @@ async def run(
 ) -> int:
     """Start the parts, publish `documents`, say that it is ready, and end all of it in order at SIGTERM.
 
-    `environment` is what the processes get. Raises supervisor.Failed, lock.Unavailable, embedded.StartFailed or
-    ledger.protocol.Unavailable when a part does not start.
+    `environment` is what the processes get; SIGHUP restarts them one after the other. Raises supervisor.Failed,
+    lock.Unavailable, embedded.StartFailed or ledger.protocol.Unavailable when a part does not start.
     """
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping, renewal = asyncio.Event(), asyncio.Event()
+    _on_signals(stopping, renewal)
     if settings.durability == "memory":
         logger.warning(MEMORY_WARNING)
     async with AsyncExitStack() as stack:
@@ -46,34 +47,61 @@ async def run(
         if command != "api":
             held = stack.enter_context(lock.acquire(settings.data))
             inherited.append(held.fileno())
-        sock = None
+        listening: list[socket.socket] = []
         if command != "work":
-            sock = stack.enter_context(supervisor.bind(settings.host, settings.port))
+            listening = sockets.listen(settings.host, settings.port, settings.processes)
+            for sock in listening:
+                stack.enter_context(sock)
         if command == "serve":
             if settings.redis_url is None:
                 redis = EmbeddedRedis(settings.data, settings.durability, inherited=inherited)
                 stack.push_async_callback(redis.stop)
                 await redis.start()
             await migrate(settings)
-        metrics = _metrics_directory(None if command == "api" else settings.data)
-        stack.callback(shutil.rmtree, metrics, ignore_errors=True)
-        children = Supervisor(
-            _roles(command, settings), environment | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}, sock
-        )
+        counted = _metrics_directory(None if command == "api" else settings.data)
+        stack.callback(shutil.rmtree, counted, ignore_errors=True)
+        if command != "api" and settings.metrics_port:
+            stack.callback(_serve_metrics(settings, counted))
+        children = Supervisor(listening, 0 if command == "api" else 1, environment, counted)
         stack.push_async_callback(children.stop)
         await children.start()
         failed = await _publish(settings, documents) if documents else 0
         if failed:
             return failed
-        print(_ready(sock.getsockname() if sock else None), flush=True)
+        print(_ready(listening[0].getsockname() if listening else None), flush=True)
+        renewing = asyncio.create_task(_renew_when_asked(renewal, children))
         await stopping.wait()
+        renewing.cancel()
+        await asyncio.wait([renewing])
     return 0
 
 
-def _roles(command: Command, settings: Settings) -> list[Role]:
-    workers: list[Role] = [] if command == "api" else ["work"]
-    apis: list[Role] = [] if command == "work" else ["api"] * settings.processes
-    return workers + apis
+def _on_signals(stopping: asyncio.Event, renewal: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    terminals = [file for file in range(3) if os.isatty(file)]
+
+    def hang_up() -> None:
+        # A terminal that is closed sends the same signal, and is none any more.
+        (renewal if all(os.isatty(file) for file in terminals) else stopping).set()
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+
+async def _renew_when_asked(renewal: asyncio.Event, children: Supervisor) -> None:
+    while True:
+        await renewal.wait()
+        # However often it is asked for meanwhile, that is one more.
+        renewal.clear()
+        await children.renew()
+
+
+def _serve_metrics(settings: Settings, counted: Path) -> Callable[[], None]:
+    try:
+        return metrics.serve(settings.host, settings.metrics_port, counted)
+    except OSError as error:
+        raise Failed(f"metrics port {settings.metrics_port} on {settings.host}: {error.strerror}") from None
 
 
 def _ready(address: tuple[str, int] | None) -> str:

@@ -16,7 +16,7 @@ from msgspec.msgpack import decode, encode
 
 from api.serving import serving
 from engine import config, runtime
-from engine.commands import apply, supervisor
+from engine.commands import apply, sockets
 from engine.live import keys, scripts
 from engine.live.decisions import Decision
 from engine.live.server import Server
@@ -70,7 +70,7 @@ async def main(redis_url: str, data: str) -> None:
     )
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    sock = supervisor.bind("127.0.0.1", 0)
+    [sock] = sockets.listen("127.0.0.1", 0, 1)
     vars(runtime)["Server"] = TwoCalls
     async with runtime.open_runtime(settings) as opened:
         await opened.ledger.migrate()
