@@ -4,10 +4,10 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -35,7 +35,7 @@ SHUTDOWN_S: Final = 30.0
 DRAIN_S: Final = 5.0
 """How long a process that another takes over from waits for the next request of a connection."""
 
-Drain = Callable[[], Awaitable[None]]
+Drain = Callable[[], Coroutine[Any, Any, None]]
 
 
 class BoundedServer(web.Server):

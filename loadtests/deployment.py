@@ -28,8 +28,8 @@ class Deployment:
         """Start it and wait until it is ready; `settings` are environment variables. Raises RuntimeError."""
         self.data = data
         environment = {name: text for name, text in os.environ.items() if not name.startswith("SEATRUSH_")}
-        log = data.parent / "serve.log"
-        with log.open("ab") as errors:
+        self.log = data.parent / "serve.log"
+        with self.log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "engine", "serve", "--port", "0", "--data", str(data), *arguments],
                 cwd=ROOT,
@@ -43,7 +43,7 @@ class Deployment:
             said = output.readline().strip()
         if not said.startswith("ready on "):
             self._process.wait()
-            raise RuntimeError(f"it did not start: {log.read_text()[-500:]}")
+            raise RuntimeError(f"it did not start: {self.log.read_text()[-500:]}")
         self.url = said.removeprefix("ready on ")
         self.host = urlsplit(self.url).hostname or ""
         self.port = urlsplit(self.url).port or 0
@@ -55,6 +55,10 @@ class Deployment:
             pid: next((kind for kind in ("api", "work") if f"child {kind}" in command), "redis")
             for pid, command in machine.processes_below(self._process.pid).items()
         }
+
+    def renew(self) -> None:
+        """Ask for a rolling restart."""
+        self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> int:
         """End it in order and return the exit code."""

@@ -116,16 +116,20 @@ class Supervisor:
 
     async def _renew(self, place: Place) -> bool:
         """Put a new process into a place, and leave the old one to the caller; False when it does not start."""
+        old = place.running
         if place.watching:
             # Otherwise it would replace the old one as well, should that die meanwhile.
             await _cancel([place.watching])
         try:
             place.running = await self._spawn(place.role, place.sock)
         except (Failed, OSError) as error:
-            logger.error("%s process %d stays: %s", place.role, place.running.process.pid, error)
+            logger.error("%s process %d stays: %s", place.role, old.process.pid, error)
             return False
         finally:
             place.watching = asyncio.create_task(self._replace_forever(place))
+        logger.info(
+            "%s process %d takes over from %d", place.role, place.running.process.pid, old.process.pid
+        )
         return True
 
     async def _spawn(self, role: Role, sock: socket.socket | None) -> Running:

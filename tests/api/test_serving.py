@@ -1,12 +1,14 @@
 """Serving: the bound on connections, and an end that answers what is in flight."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from api.serving import serving
 from tests.api.client import HERE, person, request, served, serving_on
 from tests.api.redis_proxy import RedisProxy, between
 from tests.stand import campaign
@@ -66,6 +68,52 @@ async def test_the_end_answers_what_is_in_flight_and_takes_nothing_new(
         await ending
         for each in (idle_writer, writer):
             each.close()
+
+
+async def test_a_process_that_another_takes_over_from_sees_its_clients_out(
+    one_redis_url: str, data_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.serving.DRAIN_S", 600)
+    async with served(one_redis_url, data_directory) as client, AsyncExitStack() as stack:
+        shared = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        drain = await stack.enter_async_context(serving(client.stand.runtime, shared.dup()))
+        # The one that was accepted last has an answer, so both were accepted.
+        clients = [await asyncio.open_connection(*shared.getsockname()) for _ in range(2)]
+        assert await is_served(*clients[-1])
+        await clients[-1][0].readuntil(b"\r\n\r\n")
+        assert await clients[-1][0].readline() == b"ok\n"
+        await stack.enter_async_context(serving(client.stand.runtime, shared.dup()))
+        draining = asyncio.create_task(drain())
+        await asyncio.sleep(0)
+        newer = await asyncio.open_connection(*shared.getsockname())
+        newer[1].write(ALIVE)
+        assert b"connection: close" not in (await newer[0].readuntil(b"\r\n\r\n")).lower()
+        for reader, writer in clients:
+            assert not draining.done()
+            writer.write(ALIVE)
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close" in answer.lower()
+        async with asyncio.timeout(20):
+            await draining
+        for _, writer in (*clients, newer):
+            writer.close()
+
+
+async def test_who_stays_silent_does_not_hold_up_a_process_that_drains(
+    one_redis_url: str, data_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.serving.DRAIN_S", 0.01)
+    async with served(one_redis_url, data_directory) as client:
+        with socket.create_server(("127.0.0.1", 0)) as shared:
+            async with serving(client.stand.runtime, shared.dup()) as drain:
+                reader, writer = await asyncio.open_connection(*shared.getsockname())
+                assert await is_served(reader, writer)
+                async with asyncio.timeout(20):
+                    await drain()
+            await reader.read()
+            assert reader.at_eof()
+            writer.close()
 
 
 async def test_it_ends_while_definitions_are_read(
