@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from loadtests import crash, rush
-from loadtests.bench import group_commit, lag, ledger, start, tokens
+from loadtests.bench import group_commit, lag, ledger, processes, start, tokens
 
 FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
     "group-commit": ("group commit beside one EVALSHA a request", group_commit.main),
+    "processes": ("what a sign-up costs with two api processes, beside one", processes.main),
     "recorder": ("seats a second into the ledger", ledger.main),
     "lag": ("how far the ledger is behind in a rush", lag.main),
     "rush": ("a checked rush of 5,000 members", rush.main),

@@ -70,8 +70,8 @@ def measure(requests: int, rounds: int) -> dict[str, object]:
     with deployed(DOCUMENT) as with_groups, deployed(DOCUMENT, **ONE_BY_ONE) as one_by_one:
         fsync_ms = machine.fsync_s(with_groups.data) * 1000
         for _ in range(rounds):
-            grouped.append(_round(with_groups, requests))
-            single.append(_round(one_by_one, requests))
+            grouped.append(one_round(with_groups, requests))
+            single.append(one_round(one_by_one, requests))
     ratios = [ours.per_second / theirs.per_second for ours, theirs in zip(grouped, single, strict=True)]
     return {
         "machine": machine.describe(),
@@ -79,14 +79,15 @@ def measure(requests: int, rounds: int) -> dict[str, object]:
         "fsync_ms": round(fsync_ms, 3),
         "requests": requests,
         "rounds": rounds,
-        "group_commit": _medians(grouped),
-        "one_by_one": _medians(single),
+        "group_commit": medians(grouped),
+        "one_by_one": medians(single),
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(ratio, 2) for ratio in ratios],
     }
 
 
-def _round(deployment: Deployment, requests: int) -> Round:
+def one_round(deployment: Deployment, requests: int) -> Round:
+    """Sign-ups of as many members, over CONNECTIONS connections. Raises RuntimeError when one gets no seat."""
     prepared = [_sign_up(deployment.secret) for _ in range(requests)]
     before = {pid: machine.cpu_s([pid]) for pid in deployment.processes()}
     load = http_load.run(deployment.host, deployment.port, prepared, CONNECTIONS)
@@ -104,7 +105,8 @@ def _sign_up(secret: bytes) -> bytes:
     return http_load.request("POST", PATH, token, b"{}", secrets.token_hex(16))
 
 
-def _medians(rounds: Sequence[Round]) -> dict[str, object]:
+def medians(rounds: Sequence[Round]) -> dict[str, object]:
+    """The median of each figure."""
     return {
         "per_second": round(statistics.median(each.per_second for each in rounds)),
         "p99_ms": round(statistics.median(each.p99_ms for each in rounds), 1),
@@ -118,10 +120,10 @@ def _medians(rounds: Sequence[Round]) -> dict[str, object]:
 def _table(report: dict[str, object]) -> str:
     lines = [f"{'':20}{'sign-ups/s':>12}{'p99 ms':>9}   CPU µs a sign-up"]
     for name, label in (("group_commit", "group commit"), ("one_by_one", "one EVALSHA each")):
-        medians = report[name]
-        assert isinstance(medians, dict)
-        cpu = ", ".join(f"{kind} {used:.0f}" for kind, used in sorted(medians["cpu_us"].items()))
-        lines.append(f"{label:20}{medians['per_second']:>12,}{medians['p99_ms']:>9}   {cpu}")
+        found = report[name]
+        assert isinstance(found, dict)
+        cpu = ", ".join(f"{kind} {used:.0f}" for kind, used in sorted(found["cpu_us"].items()))
+        lines.append(f"{label:20}{found['per_second']:>12,}{found['p99_ms']:>9}   {cpu}")
     lines.append(
         f"ratio {report['ratio']} (median of {report['rounds']}: {report['ratios']}), "
         f"fsync always, an fsync takes {report['fsync_ms']} ms"
