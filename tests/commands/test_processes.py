@@ -7,22 +7,26 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+from aiohttp import ClientSession, WSMsgType
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
+from api import tokens
 from engine.commands import sockets
 from engine.commands.supervisor import Failed
+from engine.domain.person import Person
 from loadtests.bench.group_commit import DOCUMENT
 from loadtests.deployment import Deployment, audit, deployed
-from tests.commands.running import ROOT, environment
+from tests.commands.running import ROOT, environment, run
 from tests.commands.sign_ups import SignUps
 
 CLIENTS = 8
@@ -37,6 +41,14 @@ def apis(deployment: Deployment) -> set[int]:
 def parts(deployment: Deployment) -> set[int]:
     """The processes that a rolling restart replaces."""
     return {pid for pid, kind in deployment.processes().items() if kind != "redis"}
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as candidate:
+        candidate.bind(("127.0.0.1", 0))
+        port: int = candidate.getsockname()[1]
+        return port
 
 
 async def until_gone(pids: set[int]) -> None:
@@ -68,9 +80,9 @@ async def _until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(RETRY_S)
 
 
-def decisions(deployment: Deployment) -> int:
+def decisions(deployment: Deployment, url: str = "") -> int:
     """What all processes have decided together, as /metrics says it."""
-    with urllib.request.urlopen(f"{deployment.url}/metrics", timeout=GONE_S) as answer:
+    with urllib.request.urlopen(f"{url or deployment.url}/metrics", timeout=GONE_S) as answer:
         text = answer.read().decode()
     return sum(
         int(sample.value)
@@ -108,6 +120,27 @@ async def test_a_rolling_restart_refuses_nobody() -> None:
         assert decisions(deployment) == load.answered == load.sent
         assert deployment.stop() == 0
         assert audit(deployment.data).returncode == 0
+
+
+async def test_a_rolling_restart_sends_websockets_to_the_new_process() -> None:
+    with deployed(DOCUMENT) as deployment:
+        token = tokens.sign(deployment.secret, Person("m-1"), time.time() + 3600)
+        headers = {"Authorization": f"Bearer {token}"}
+        sign_up = {"op": "sign_up", "id": "k", "campaign": "bench", "offering": "seats"}
+        told = []
+        async with ClientSession(deployment.url, headers=headers) as session:
+            async with session.ws_connect("/v1/live") as page:
+                await page.send_json(sign_up)
+                told.append(await page.receive_json())
+                deployment.renew()
+                assert (await page.receive()).type is WSMsgType.CLOSE
+                assert page.close_code == 1001
+            async with session.ws_connect("/v1/live") as page:
+                await page.send_json(sign_up)
+                told.append(await page.receive_json())
+        assert told[0]["status"] == 201
+        assert told[0] == told[1]
+        assert deployment.stop() == 0
 
 
 async def test_connections_spread_over_the_processes() -> None:
@@ -188,7 +221,8 @@ async def test_where_a_new_process_does_not_start_the_old_one_stays() -> None:
 
 
 async def test_restarts_leave_no_metrics_behind() -> None:
-    with deployed(DOCUMENT) as deployment:
+    port = free_port()
+    with deployed(DOCUMENT, SEATRUSH_METRICS_PORT=str(port)) as deployment:
         counted, answered = set(), 0
         for turn in range(3):
             async with SignUps(deployment, 1) as load:
@@ -197,7 +231,7 @@ async def test_restarts_leave_no_metrics_behind() -> None:
             deployment.renew()
             await until_logged(deployment, "rolling restart ended", turn + 1)
             counted |= {path.name for path in (deployment.data / "metrics").iterdir()}
-        assert decisions(deployment) == answered
+        assert decisions(deployment) == decisions(deployment, f"http://127.0.0.1:{port}") == answered
         # Never more than three processes: two, and one that takes over.
         assert {name.rpartition("_")[2] for name in counted} <= {"0.db", "1.db", "2.db"}
         assert deployment.stop() == 0
@@ -226,9 +260,7 @@ def test_a_terminal_that_closes_ends_it(data_directory: Path) -> None:
 
 
 def test_of_two_that_start_on_one_port_one_has_it(data_directory: Path) -> None:
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        port = str(candidate.getsockname()[1])
+    port = str(free_port())
     command = [sys.executable, "-m", "engine", "serve", "--port", port, "--processes", "2", "--data"]
     both = [
         subprocess.Popen(
@@ -251,6 +283,47 @@ def test_of_two_that_start_on_one_port_one_has_it(data_directory: Path) -> None:
         for process in both:
             process.kill()
             process.communicate()
+
+
+def test_a_metrics_port_in_use(data_directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = run("serve", "--port", "0", "--data", str(data_directory), SEATRUSH_METRICS_PORT=port)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1] == (
+        f"seatrush: metrics port {port} on 127.0.0.1: Address already in use"
+    )
+
+
+@pytest.mark.skipif(not sockets.SPREADS, reason="this kernel does not spread connections")
+def test_the_kernel_spreads_connections_over_the_sockets_of_a_port() -> None:
+    with ExitStack() as stack:
+        listening = [stack.enter_context(sock) for sock in sockets.listen("127.0.0.1", 0, 3)]
+        address = listening[0].getsockname()
+        for _ in range(90):
+            stack.enter_context(socket.create_connection(address))
+        counted = [len(accepted(sock)) for sock in listening]
+    assert sum(counted) == 90
+    assert min(counted) > 0
+
+
+def accepted(listening: socket.socket) -> list[tuple[str, int]]:
+    """Who waits in an accept queue."""
+    listening.setblocking(False)
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            sock, address = listening.accept()
+            sock.close()
+            found.append(address)
+    return found
+
+
+def test_where_the_kernel_does_not_spread_all_have_one_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "SPREADS", False)
+    first, *others = sockets.listen("127.0.0.1", 0, 3)
+    with first:
+        assert others == [first, first]
 
 
 def test_a_port_is_had_by_one_of_many_who_want_it_at_once() -> None:
