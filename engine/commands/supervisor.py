@@ -134,9 +134,9 @@ class Supervisor:
 
     async def _spawn(self, role: Role, sock: socket.socket | None) -> Running:
         """Start a process and wait until it is ready. Raises Failed when it does not get there."""
+        ready_read, ready_write = os.pipe()
         number = next(number for number in itertools.count() if number not in self._alive)
         self._alive[number] = None
-        ready_read, ready_write = os.pipe()
         command = [sys.executable, "-m", "engine.commands.child", role, "--parent", str(os.getpid())]
         command += ["--ready", str(ready_write)]
         inherited = [ready_write]
@@ -157,8 +157,10 @@ class Supervisor:
         running = Running(role, number, process, asyncio.get_running_loop().time())
         self._alive[number] = running
         try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                said = await _read(ready_read)
             # A process that ends closes the pipe without a word.
-            if await asyncio.wait_for(_read(ready_read), START_TIMEOUT_S) != READY:
+            if said != READY:
                 raise Failed(f"a process ({role}) ended while starting; its reason stands above")
         except TimeoutError:
             await self._end(running)
@@ -187,7 +189,8 @@ class Supervisor:
         with suppress(ProcessLookupError):
             running.process.send_signal(number)
         try:
-            await asyncio.wait_for(self._ended(running), STOP_TIMEOUT_S)
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._ended(running)
         except TimeoutError:
             running.process.kill()
             await self._ended(running)
