@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import uvloop
@@ -49,23 +50,35 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def run(host: str, port: int, requests: Iterable[bytes], connections: int) -> Load:
-    """Send every request and wait for every answer. Raises ConnectionError when the server hangs up."""
-    return uvloop.run(_run(host, port, deque(requests), connections))
+def run(
+    host: str,
+    port: int,
+    requests: Iterable[bytes],
+    connections: int,
+    clocked: AbstractContextManager[object] | None = None,
+) -> Load:
+    """Send every request and wait for every answer. Raises ConnectionError when the server hangs up.
+
+    `clocked` is entered when all connections are open, right before the clock runs, and left after it.
+    """
+    return uvloop.run(_run(host, port, deque(requests), connections, clocked or nullcontext()))
 
 
-async def _run(host: str, port: int, requests: deque[bytes], connections: int) -> Load:
+async def _run(
+    host: str, port: int, requests: deque[bytes], connections: int, clocked: AbstractContextManager[object]
+) -> Load:
     loop = asyncio.get_running_loop()
     statuses: Counter[int] = Counter()
     latencies: list[float] = []
     clients = [_Client(requests, statuses, latencies, loop.create_future()) for _ in range(connections)]
     for client in clients:
         await loop.create_connection(lambda client=client: client, host, port)  # type: ignore[misc]
-    began = time.perf_counter()
-    for client in clients:
-        client.send_next()
-    await asyncio.gather(*(client.done for client in clients))
-    seconds = time.perf_counter() - began
+    with clocked:
+        began = time.perf_counter()
+        for client in clients:
+            client.send_next()
+        await asyncio.gather(*(client.done for client in clients))
+        seconds = time.perf_counter() - began
     for client in clients:
         client.transport.close()
     return Load(seconds, dict(statuses), latencies)
@@ -105,10 +118,14 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, separator, body = self._received.partition(b"\r\n\r\n")
-        if not separator or len(body) < _content_length(head):
+        if not separator:
+            return
+        status = int(head[9:12])
+        # Without a body, whatever length it names (RFC 9110, 15.4.5).
+        if status != 304 and len(body) < _content_length(head):
             return
         self._latencies.append(time.perf_counter() - self._sent_at)
-        self._statuses[int(head[9:12])] += 1
+        self._statuses[status] += 1
         self._received = b""
         self.send_next()
 
