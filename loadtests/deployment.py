@@ -47,12 +47,14 @@ class Deployment:
         self.url = said.removeprefix("ready on ")
         self.host = urlsplit(self.url).hostname or ""
         self.port = urlsplit(self.url).port or 0
-        self.secret = (data / "token.key").read_bytes()
+        secret = settings.get("SEATRUSH_TOKEN_SECRET")
+        self.secret = secret.encode() if secret else (data / "token.key").read_bytes()
 
     def processes(self) -> dict[int, str]:
-        """Each process below the supervisor, with its kind: api, work or redis."""
+        """Each process below the supervisor, with its kind: api, work, redis, or the rewrite of its log."""
+        names = {"child api": "api", "child work": "work", "aof-rewrite": "rewrite"}
         return {
-            pid: next((kind for kind in ("api", "work") if f"child {kind}" in command), "redis")
+            pid: next((kind for name, kind in names.items() if name in command), "redis")
             for pid, command in machine.processes_below(self._process.pid).items()
         }
 
@@ -90,14 +92,16 @@ class Deployment:
 
 
 @contextmanager
-def deployed(document: Mapping[str, object], **settings: str) -> Iterator[Deployment]:
-    """A deployment with one campaign, in a temporary directory that goes with it."""
+def deployed(*documents: Mapping[str, object], **settings: str) -> Iterator[Deployment]:
+    """A deployment with campaigns, in a temporary directory that goes with it."""
     # A short path: Redis's socket lies in it.
     directory = Path(tempfile.mkdtemp(prefix="seatrush-"))
     try:
-        path = directory / "campaign.json"
-        path.write_text(json.dumps(document))
-        deployment = Deployment(directory / "data", "--apply", str(path), **settings)
+        paths = [directory / f"campaign-{number}.json" for number in range(len(documents))]
+        for path, document in zip(paths, documents, strict=True):
+            path.write_text(json.dumps(document))
+        apply = [argument for path in paths for argument in ("--apply", str(path))]
+        deployment = Deployment(directory / "data", *apply, **settings)
         try:
             yield deployment
         finally:

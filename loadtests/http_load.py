@@ -7,12 +7,15 @@ Content-Length, and no others.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from types import MappingProxyType
+from typing import Final, cast
 
 import uvloop
 from msgspec import Struct
+
+PACED_CONNECTIONS: Final = 8
 
 
 class Load(Struct, frozen=True):
@@ -29,6 +32,13 @@ class Load(Struct, frozen=True):
         return sum(self.statuses.values()) / self.seconds
 
 
+class Pace(Struct, frozen=True):
+    """Requests that are sent at a steady pace, as long as the load lasts."""
+
+    requests: Iterator[bytes]
+    per_second: float
+
+
 def request(
     method: str,
     path: str,
@@ -36,9 +46,14 @@ def request(
     body: bytes = b"",
     key: str = "",
     content_type: str = "application/json",
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """One request as it goes over the wire."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        *(f"{name}: {text}" for name, text in headers.items()),
+    ]
     if token:
         lines.append(f"Authorization: Bearer {token}")
     if key:
@@ -56,18 +71,28 @@ def run(
     requests: Iterable[bytes],
     connections: int,
     clocked: AbstractContextManager[object] | None = None,
+    beside: Pace | None = None,
 ) -> Load:
     """Send every request and wait for every answer. Raises ConnectionError when the server hangs up.
 
-    `clocked` is entered when all connections are open, right before the clock runs, and left after it.
+    `clocked` is entered when all connections are open, right before the clock runs, and left after it. What goes on
+    `beside` the load is not counted; it must be answered 201.
     """
-    return uvloop.run(_run(host, port, deque(requests), connections, clocked or nullcontext()))
+    return uvloop.run(_run(host, port, deque(requests), connections, clocked or nullcontext(), beside))
 
 
 async def _run(
-    host: str, port: int, requests: deque[bytes], connections: int, clocked: AbstractContextManager[object]
+    host: str,
+    port: int,
+    requests: deque[bytes],
+    connections: int,
+    clocked: AbstractContextManager[object],
+    beside: Pace | None,
 ) -> Load:
     loop = asyncio.get_running_loop()
+    pacing = []
+    if beside:
+        pacing = [loop.create_task(_keep_pace(host, port, beside)) for _ in range(PACED_CONNECTIONS)]
     statuses: Counter[int] = Counter()
     latencies: list[float] = []
     clients = [_Client(requests, statuses, latencies, loop.create_future()) for _ in range(connections)]
@@ -81,7 +106,33 @@ async def _run(
         seconds = time.perf_counter() - began
     for client in clients:
         client.transport.close()
+    for task in pacing:
+        task.cancel()
+    for ended in await asyncio.gather(*pacing, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended
     return Load(seconds, dict(statuses), latencies)
+
+
+async def _keep_pace(host: str, port: int, pace: Pace) -> None:
+    """One of the connections that keep the pace together."""
+    loop = asyncio.get_running_loop()
+    queue: deque[bytes] = deque()
+    statuses: Counter[int] = Counter()
+    client = _Client(queue, statuses, [], loop.create_future())
+    await loop.create_connection(lambda: client, host, port)
+    due = loop.time()
+    try:
+        while statuses.keys() <= {201}:
+            due += PACED_CONNECTIONS / pace.per_second
+            await asyncio.sleep(due - loop.time())
+            queue.append(next(pace.requests))
+            client.done = loop.create_future()
+            client.send_next()
+            await client.done
+        raise RuntimeError(f"what goes on beside the load was answered {dict(statuses)}")
+    finally:
+        client.transport.close()
 
 
 class _Client(asyncio.Protocol):

@@ -50,15 +50,23 @@ class PostgresServer:
         self._programs = programs
         self._server: subprocess.Popen[bytes] | None = None
         try:
-            self._run("postgres", "-V")
+            said = self._run("postgres", "-V")
         except RuntimeError:
             self._programs = _copy_wheel(programs, directory)
+            said = self._run("postgres", "-V")
+        self.version = said.split()[2]
         options = ("--username=seatrush", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
         self._run("initdb", "--pgdata", str(self.data), *options)
 
     def url(self, database: str) -> str:
         """The URL of one of its databases."""
         return f"postgresql://seatrush@/{database}?host={quote(str(self.directory), safe='')}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process while it runs; its backends are below it."""
+        assert self._server is not None
+        return self._server.pid
 
     def start(self) -> None:
         """Start the server, with recovery if it was killed, and return once it takes connections."""
@@ -88,11 +96,12 @@ class PostgresServer:
             self._server.wait()
             self._server = None
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str) -> str:
         process = self._spawn(program, *arguments)
-        output = process.communicate()[0]
+        output = process.communicate()[0].decode()
         if process.returncode:
-            raise RuntimeError(f"{program} failed: {output.decode()}")
+            raise RuntimeError(f"{program} failed: {output}")
+        return output
 
     def _spawn(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         launcher = Path(__file__).with_name("postgres_launcher.py")

