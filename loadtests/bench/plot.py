@@ -24,7 +24,7 @@ def draw(path: Path, title: str, labels: Sequence[str], samples: Sequence[Sample
             sample.per_second, row, f" {sample.per_second:,.0f}, p99 {sample.p99_ms:.0f} ms", va="center"
         )
     throughput.set_xlabel("answers a second")
-    throughput.margins(x=0.3)
+    throughput.margins(x=0.45)
     left = [0.0] * len(labels)
     for kind, colour in COLOURS.items():
         used = [sample.cpu_us.get(kind, 0) for sample in samples]

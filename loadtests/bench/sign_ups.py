@@ -45,16 +45,16 @@ def over_websocket(
 
 
 def over_shared_websockets(
-    secret: bytes, campaign: str, offering: str, connections: int, count: int
+    secret: bytes, campaign: str, offering: str, connections: int, members_each: int
 ) -> list[ws_load.Conversation]:
-    """A few connections, on which a new member is authenticated ahead of each of `count` sign-ups."""
+    """Connections on each of which so many members follow one another: an `auth` and a sign-up in one write."""
     return [
         ws_load.Conversation(
-            "",
+            token(secret),
             [
                 ws_load.sign_up(campaign, offering, secrets.token_hex(16), before=ws_load.auth(token(secret)))
-                for _ in range(first, count, connections)
+                for _ in range(members_each)
             ],
         )
-        for first in range(connections)
+        for _ in range(connections)
     ]

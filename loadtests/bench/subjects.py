@@ -14,6 +14,9 @@ from loadtests.bench.party import Party
 from loadtests.bench.sample import Sample
 
 CONNECTIONS: Final = 256
+MEMBERS_EACH: Final = 20
+"""Members who follow one another on one WebSocket: their messages are within the burst that a connection may send."""
+
 SALE_PER_SECOND: Final = 500.0
 """Sign-ups that go on beside those who look."""
 
@@ -96,7 +99,10 @@ def _sale(secret: bytes) -> Iterator[bytes]:
 
 
 def over_websocket(name: str, label: str, durability: str, party: Party) -> Subject:
-    """Sign-ups of members who were authenticated when their connection was opened, a few by each."""
+    """Sign-ups of members who were authenticated when their connection was opened, for a few offerings each.
+
+    All connections are open from the start, as on a page that waits; so many as over HTTP have a sign-up under way.
+    """
 
     def take(this: Round) -> Sample:
         members = max(this.requests // len(campaigns.OFFERINGS), 1)
@@ -111,10 +117,11 @@ def over_shared_websocket(name: str, label: str, durability: str, party: Party) 
     """Sign-ups that each come after the `auth` of a new member."""
 
     def take(this: Round) -> Sample:
-        talks = sign_ups.over_shared_websockets(
-            this.secret, "sale", campaigns.SEATS, CONNECTIONS, this.requests
+        connections = max(this.requests // MEMBERS_EACH, 1)
+        return _over_websocket(
+            party,
+            sign_ups.over_shared_websockets(this.secret, "sale", campaigns.SEATS, connections, MEMBERS_EACH),
         )
-        return _over_websocket(party, talks)
 
     return Subject(name, label, durability, take)
 
