@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from loadtests import crash, rush
-from loadtests.bench import group_commit, lag, ledger, processes, start, tokens
+from loadtests.bench import compare, group_commit, lag, ledger, processes, start, tokens
 
 FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
+    "compare": ("the engine beside its baselines, each with and without durability", compare.main),
     "group-commit": ("group commit beside one EVALSHA a request", group_commit.main),
     "processes": ("what a sign-up costs with two api processes, beside one", processes.main),
     "recorder": ("seats a second into the ledger", ledger.main),

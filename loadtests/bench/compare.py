@@ -24,7 +24,6 @@ from typing import Final
 
 from loadtests.bench import campaigns, machine, parties, report, sign_ups, subjects
 from loadtests.bench.report import Bound, Report, Row
-from loadtests.bench.sample import Sample
 from loadtests.bench.subjects import Round, Subject
 from loadtests.deployment import ROOT
 from tests import postgres
@@ -75,18 +74,17 @@ def measure(chosen: str, requests: int, rounds: int) -> Report:
     fsyncs_s: list[float] = []
     with ExitStack() as stack:
         measured = list(_subjects(stack, chosen, secret, versions))
-        samples: dict[str, list[Sample]] = {subject.name: [] for subject in measured}
+        rows = {each.name: Row(each.label, each.durability, []) for each in measured}
         # The first round warms up, and does not count.
         for number in range(rounds + 1):
             fsyncs_s.append(machine.fsync_s(Path(tempfile.gettempdir())))
-            count = requests if number else max(requests // 10, 1)
+            count = requests if number else requests // 4
             seats = sign_ups.over_http(secret.encode(), "sale", campaigns.SEATS, count)
             for subject in measured:
-                print(f"round {number} of {rounds}: {subject.label}, {subject.durability}", file=sys.stderr)
+                print(f"round {number} of {rounds}: {rows[subject.name].name}", file=sys.stderr)
                 taken = subject.take(Round(secret.encode(), seats))
                 if number:
-                    samples[subject.name].append(taken)
-    rows = {each.name: Row(each.label, each.durability, samples[each.name]) for each in measured}
+                    rows[subject.name].samples.append(taken)
     return Report(
         "The engine beside its baselines",
         versions,

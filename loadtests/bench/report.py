@@ -1,5 +1,6 @@
 """A report of a comparison: medians and ratios of its rounds, and each bound with whether it holds."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,11 @@ class Row(Struct, frozen=True):
     label: str
     durability: str
     samples: list[Sample]
+
+    @property
+    def name(self) -> str:
+        """The label with the durability."""
+        return f"{self.label} ({self.durability})" if self.durability else self.label
 
 
 class Bound(Struct, frozen=True):
@@ -89,7 +95,11 @@ def judge(bounds: Sequence[Bound], rows: Mapping[str, Row]) -> list[Verdict]:
 
 def _judge(bound: Bound, ours: Sequence[Sample], theirs: Sequence[Sample]) -> Verdict:
     figure = FIGURES[bound.figure]
-    ratios = [figure(our) / figure(their) for our, their in zip(ours, theirs, strict=True)]
+    # In a short round the CPU may be less than the clock can tell.
+    ratios = [
+        figure(our) / figure(their) if figure(their) else math.inf
+        for our, their in zip(ours, theirs, strict=True)
+    ]
     ratio = statistics.median(ratios)
     holds = ratio >= bound.limit if bound.side == "at least" else ratio <= bound.limit
     return Verdict(bound, ratio, ratios, holds)
@@ -149,9 +159,7 @@ def save(report: Report, directory: Path, name: str) -> list[Path]:
     written = directory / f"{stem}.json"
     written.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
     drawn = directory / f"{stem}.svg"
-    labels = [
-        f"{row.label} ({row.durability})" if row.durability else row.label for row in report.rows.values()
-    ]
+    labels = [row.name for row in report.rows.values()]
     medians = [median(row.samples) for row in report.rows.values()]
     plot.draw(drawn, report.title, labels, medians)
     return [written, drawn]
