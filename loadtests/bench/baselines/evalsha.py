@@ -1,9 +1,9 @@
 """aiohttp with one EVALSHA for each request, through redis-py: the naive way to let Redis decide.
 
-Fair because the script is the least that does not oversell (a capacity check, one HSET, one XADD) and there is only
-one; the client is asyncio with hiredis on uvloop, over the same kind of socket as the engine's; the pool has a
-connection for each request that can be under way, opened on demand and kept, so that no request waits for one and
-Redis shares an fsync among all that arrive in one turn of its loop; and no token is verified.
+Fair because the script is the least that does not oversell (a capacity check, one HSET, one XADD); the client is
+asyncio with hiredis on uvloop, over the same kind of socket as the engine's; the pool has a connection for each request
+that can be under way, opened on demand and kept, so that no request waits for one and Redis shares an fsync among all
+that arrive in one turn of its loop; and no token is verified.
 
     python -m loadtests.bench.baselines.evalsha --redis URL
 """
