@@ -1,4 +1,4 @@
-"""Make or renew .venv: `_setup.py ROOT LOCK`, with the stamp to leave behind on standard input.
+"""Make or renew an environment: `_setup.py ROOT LOCK VENV`, with the stamp to leave behind on standard input.
 
 Runs on the system's Python, with nothing but the standard library. Two at once take turns.
 """
@@ -13,9 +13,8 @@ from pathlib import Path
 
 def main() -> None:
     """Install what the lock file pins, and the project itself; a stamp is left only when all of it succeeded."""
-    root, lock = Path(sys.argv[1]), sys.argv[2]
+    root, lock, environment = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     wanted = sys.stdin.buffer.read()
-    environment = root / ".venv"
     stamp = environment / f"{lock}.installed"
     with Path(__file__).open() as turnstile:
         fcntl.flock(turnstile, fcntl.LOCK_EX)
