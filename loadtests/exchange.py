@@ -1,17 +1,22 @@
 """What a load records: every request that was sent, and its answer to the byte."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
-UNDECIDED = frozenset({0, 503})
+Kind = Literal["sign_up", "cancel", "confirm", "decline", "find", "mine", "campaign"]
+
+CHANGES: Final = frozenset({"cancel", "confirm", "decline"})
+"""Requests that change one enrollment."""
+
+UNDECIDED: Final = frozenset({0, 429, 503})
 """No answer, or one after which a client has to ask again: whether the request was carried out may not be known."""
 
 
 class Exchange(Struct, frozen=True, array_like=True):
     """One request and its answer. Times are CLOCK_MONOTONIC in nanoseconds, which all processes of a machine share."""
 
-    kind: Literal["sign_up", "cancel", "find", "mine", "campaign"]
+    kind: Kind
     member: str
     unit: str
     sent_ns: int
@@ -19,12 +24,15 @@ class Exchange(Struct, frozen=True, array_like=True):
     status: int
     """0 when the connection broke: whether the request was carried out is then not known."""
     body: bytes
+    """Of `campaign` at least its `seq`."""
     offering: str = ""
     """Of a sign-up, as are `key` and `wanted`; "" for none."""
     key: str = ""
     wanted: str = ""
     enrollment: str = ""
-    """Of `cancel` and `find`."""
+    """Of a change, and of `find`."""
+    campaign: str = ""
+    """Where a load has more than one."""
 
 
 class Refusal(Struct, frozen=True):

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from multiprocessing.synchronize import Barrier, Semaphore
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import aiohttp
 import msgspec
@@ -16,7 +16,7 @@ from msgspec import Struct
 from api import tokens
 from api.views import Enrollment
 from engine.domain.person import Person
-from loadtests.exchange import UNDECIDED, Exchange
+from loadtests.exchange import UNDECIDED, Exchange, Kind
 
 CAMPAIGN: Final = "workshops"
 OFFERINGS: Final = (
@@ -33,8 +33,6 @@ LATE: Final = 5
 PATIENCE_S: Final = 120
 PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2)
 TOKEN_TTL_S: Final = 3600
-
-Kind = Literal["sign_up", "cancel", "find", "mine", "campaign"]
 
 _METHODS: Final[dict[Kind, str]] = {"sign_up": "POST", "cancel": "DELETE"}
 _enrollment = msgspec.json.Decoder(Enrollment)

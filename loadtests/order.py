@@ -3,13 +3,13 @@
 M. Herlihy and J. Wing, "Linearizability: A Correctness Condition for Concurrent Objects", 1990.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from api.views import Enrollment
-from engine.domain.events import Event
-from loadtests.exchange import UNDECIDED, Exchange, Violation
+from engine.domain.events import Event, EventType
+from loadtests.exchange import CHANGES, UNDECIDED, Exchange, Violation
 
 
 class _AsOf(msgspec.Struct):
@@ -19,6 +19,7 @@ class _AsOf(msgspec.Struct):
     seq: int = 0
 
 
+_EVENTS: Mapping[str, EventType] = {"cancel": "cancelled", "confirm": "confirmed", "decline": "declined"}
 _enrollment = msgspec.json.Decoder(Enrollment)
 _as_of = msgspec.json.Decoder(_AsOf)
 
@@ -48,7 +49,7 @@ def _decided(log: Iterable[Event], exchanges: Sequence[Exchange]) -> dict[int, t
 
     Of several tries of one request any may be the one that was decided, also one whose answer was lost.
     """
-    cancels = {event.header.enrollment: event.seq for event in log if event.header.type == "cancelled"}
+    changed = {(event.header.type, event.header.enrollment): event.seq for event in log}
     lost: dict[tuple[str, ...], int] = {}
     for exchange in exchanges:
         if exchange.status in UNDECIDED:
@@ -58,8 +59,8 @@ def _decided(log: Iterable[Event], exchanges: Sequence[Exchange]) -> dict[int, t
     for exchange in exchanges:
         if exchange.kind == "sign_up" and exchange.status in (201, 202):
             seq = _enrollment.decode(exchange.body).seq
-        elif exchange.kind == "cancel" and exchange.status == 200:
-            seq = cancels.get(exchange.enrollment, 0)
+        elif exchange.kind in CHANGES and exchange.status == 200:
+            seq = changed.get((_EVENTS[exchange.kind], exchange.enrollment), 0)
         else:
             continue
         if not seq:
@@ -67,7 +68,7 @@ def _decided(log: Iterable[Event], exchanges: Sequence[Exchange]) -> dict[int, t
         sent, answered = decided.get(seq, (exchange.sent_ns, exchange.answered_ns))
         sent = min(sent, exchange.sent_ns)
         # Without a key each try is a request of its own.
-        if exchange.key or exchange.kind == "cancel":
+        if exchange.key or exchange.kind in CHANGES:
             sent = min(sent, lost.get(_request(exchange), sent))
         decided[seq] = (sent, min(answered, exchange.answered_ns))
     return decided
@@ -75,15 +76,15 @@ def _decided(log: Iterable[Event], exchanges: Sequence[Exchange]) -> dict[int, t
 
 def _request(exchange: Exchange) -> tuple[str, ...]:
     """What all tries of one request share."""
-    if exchange.kind == "cancel":
-        return ("", exchange.enrollment)
+    if exchange.kind in CHANGES:
+        return (exchange.kind, exchange.enrollment)
     return (exchange.member, exchange.key, exchange.offering, exchange.wanted)
 
 
 def _looked(exchanges: Iterable[Exchange]) -> Iterator[tuple[int, int, int]]:
     """When it was sent and answered, and the seq as of which it was decided."""
     for exchange in exchanges:
-        refused = exchange.kind == "sign_up" and exchange.status in (403, 409)
-        if refused or (exchange.kind == "campaign" and exchange.status == 200):
+        refused = exchange.status == 409 or (exchange.kind == "sign_up" and exchange.status in (403, 410))
+        if refused or (exchange.kind == "campaign" and exchange.status in (200, 304)):
             said = _as_of.decode(exchange.body)
             yield exchange.sent_ns, exchange.answered_ns, said.as_of_seq or said.seq

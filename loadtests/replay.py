@@ -1,7 +1,7 @@
 """A campaign's log, played from its beginning: after each event the state must be one that the rules allow.
 
 It is written from the contract and shares no decision with the Lua scripts: an oracle for campaigns with policy
-first_come, limits per campaign, automatic promotion, no holds, and no pool that is released while the log runs.
+first_come, limits per campaign, one version, and no pool that is released while the log runs.
 """
 
 import heapq
@@ -13,7 +13,8 @@ from engine.domain.campaign import Campaign, Offering
 from engine.domain.enrollment import LIVE, Record
 from engine.domain.events import Event
 from engine.domain.person import Person
-from loadtests.exchange import Exchange, Refusal, Violation
+from loadtests.exchange import CHANGES, Exchange, Refusal, Violation
+from loadtests.lifecycle import ASKED_FOR, Lifecycle, refused
 
 
 class _Pool:
@@ -73,6 +74,9 @@ class Replay:
         self.records: dict[str, Record] = {}
         """The newest of each enrollment."""
         self._units = units
+        self._lifecycle = Lifecycle(campaign)
+        self._freed: set[str] = set()
+        """Offerings in which a seat was given back since the last decision."""
         self._offerings = {offering.offering: offering for offering in campaign.offerings}
         self._masks = {name: eligibility.compile_mask(each) for name, each in self._offerings.items()}
         self._limits = [limit for limit in campaign.rules.limits if limit.per == "campaign"]
@@ -97,6 +101,9 @@ class Replay:
     def run(self, log: Iterable[Event]) -> Iterator[Violation]:
         """Every violation, in the order of the log."""
         for event in log:
+            if event.header.type in ASKED_FOR:
+                yield from self._given_on(event.seq)
+            yield from self._lifecycle.apply(event, self.records.get(event.header.enrollment))
             if event.record is not None:
                 yield from self._apply(event, event.record)
             for exchange, refusal in self._refusals.pop(event.seq, ()):
@@ -105,14 +112,22 @@ class Replay:
                     yield Violation("refusal", f"{refusal.code} as of seq {event.seq}: {why}")
         for seq in self._refusals:
             yield Violation("refusal", f"decided as of seq {seq}, which the log does not have")
-        for name, queue in self._queues.items():
-            for enrollment, waiting in queue.items():
-                if any(not self._pools[name, pool].is_full for pool in waiting.pools):
-                    yield Violation("idle", f"{enrollment} waits for {name} beside a free seat at the end")
+        self._freed.update(self._queues)
+        yield from self._given_on(0)
 
     def positions(self, offering: str) -> list[str]:
         """Those who wait, in their order."""
         return list(self._queues[offering])
+
+    def _given_on(self, seq: int) -> Iterator[Violation]:
+        """Whether what was given back went to those who wait, before seq; 0 for the end."""
+        for name in self._freed:
+            for enrollment, waiting in self._queues[name].items():
+                if any(not self._pools[name, pool].is_full for pool in waiting.pools):
+                    when = f"at seq {seq}" if seq else "at the end"
+                    yield Violation("idle", f"{enrollment} waits for {name} beside a free seat {when}")
+                    break
+        self._freed.clear()
 
     def _apply(self, event: Event, record: Record) -> Iterator[Violation]:
         enrollment, seq = event.header.enrollment, event.seq
@@ -124,6 +139,8 @@ class Replay:
         if record.seq != (before.seq if before else seq):
             yield Violation("version", f"{enrollment} has seq {record.seq} at seq {seq}")
         self.records[enrollment] = record
+        if event.header.type == "confirmed" and before and before.seat and before.seat == record.seat:
+            return
         waited = self._leave(enrollment, before) if before else None
         if record.status not in LIVE:
             return
@@ -140,6 +157,7 @@ class Replay:
         """Forget where an enrollment was; returns its place in the queue, if it had one."""
         if record.seat:
             self._pools[record.offering, record.pool].free(record.seat, enrollment)
+            self._freed.add(record.offering)
         if record.status in LIVE:
             self._members[record.member].remove(record.offering)
         return self._queues[record.offering].pop(enrollment, None)
@@ -211,7 +229,11 @@ class Replay:
         )
 
     def _unfounded(self, exchange: Exchange, code: str) -> str:
-        """What speaks against a refusal of a sign-up at this moment of the log; "" for nothing."""
+        """What speaks against a refusal at this moment of the log; "" for nothing."""
+        if exchange.kind in CHANGES:
+            record = self.records.get(exchange.enrollment)
+            status = record.status if record else "nowhere"
+            return "" if refused(exchange.kind, code, status) else f"{exchange.enrollment} is {status}"
         member, name = exchange.member, exchange.offering
         pools = self._may_take(member, name, exchange.wanted)
         others = self._members[member]
@@ -225,7 +247,7 @@ class Replay:
                 return "" if crosses else f"{member} is in nothing that overlaps {name}"
             case "sold_out":
                 return self._not_sold_out(self._offerings[name], pools)
-        return ""
+        return self._lifecycle.unfounded(code, name)
 
     def _not_sold_out(self, offering: Offering, pools: Sequence[str]) -> str:
         for pool in pools:

@@ -1,5 +1,6 @@
 """The checker alone: a good rush passes, and each promise that is broken in it is named."""
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from tests.stand import at, offering
 
 MEETINGS: Final = {"a": 10, "b": 11, "c": 10, "d": 12}
 """When each offering meets, in days: a and c at the same time."""
+NOW_MS: Final = time.time_ns() // 10**6
 UNITS: Final = {"m1": "x.y", "m4": "x"}
 CAMPAIGN: Final = stand.campaign(
     *(
@@ -75,7 +77,8 @@ def good() -> Rush:
     made = Rush([Event("autumn", 1, 1, Header(1, "published", 0, "o", "cli"), None, {})], [])
 
     def log(kind: EventType, enrollment: str, record: Record, **header: Any) -> Record:
-        head = Header(1, kind, 0, record.member, "http", enrollment, **header)
+        actor = "system" if kind == "promoted" else record.member
+        head = Header(1, kind, NOW_MS, actor, "http", enrollment, **header)
         made.log.append(Event("autumn", 1, len(made.log) + 1, head, record, {}))
         return record
 
