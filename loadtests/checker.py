@@ -256,7 +256,9 @@ def _owners(log: Iterable[Event], exchanges: Iterable[Exchange]) -> Iterator[Vio
             continue
         own = owners.get(exchange.enrollment) == exchange.member
         if own == (exchange.status == 404):
-            yield Violation("owner", f"{exchange.kind} of {'' if own else 'not '}one's own: {exchange.status}")
+            yield Violation(
+                "owner", f"{exchange.kind} of {'' if own else 'not '}one's own: {exchange.status}"
+            )
         elif exchange.kind in CHANGES and exchange.status == 200:
             change = exchange.enrollment, _SHOWN_AS[exchange.kind]
             known = first.setdefault(change, exchange.body)

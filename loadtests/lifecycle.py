@@ -79,7 +79,9 @@ class Lifecycle:
         earliest = self._earliest()
         over = before.expires_at if before else 0
         if kind in ASKED_FOR and earliest <= at:
-            yield Violation("expiry", f"something is decided at seq {seq}, and a hold or offer is over since {earliest}")
+            yield Violation(
+                "expiry", f"something is decided at seq {seq}, and a hold or offer is over since {earliest}"
+            )
         if kind == "lapsed" and (at < over or earliest < over):
             what = "before its time" if at < over else "before one that is over earlier"
             yield Violation("expiry", f"{enrollment} lapses at seq {seq} {what}")
@@ -101,17 +103,28 @@ class Lifecycle:
             yield Violation("state", f"{name} is {kind} at seq {seq}, and was {before.status}")
         allowed = _statuses(kind, offering)
         if record.status not in allowed or (record.seat > 0) != (record.status in SEATED):
-            yield Violation("state", f"{name} is {kind} at seq {seq}, and then {record.status}, seat {record.seat}")
+            yield Violation(
+                "state", f"{name} is {kind} at seq {seq}, and then {record.status}, seat {record.seat}"
+            )
         ttl_s = {"held": offering.hold_ttl_s, "offered": offering.waitlist.offer_ttl_s}.get(record.status)
         if record.expires_at != (0 if ttl_s is None else header.at + 1000 * ttl_s):
             yield Violation("expiry", f"{name} is {record.status} at seq {seq} until {record.expires_at}")
         if kind == "confirmed" and before and (before.pool, before.seat) != (record.pool, record.seat):
             yield Violation("seat", f"{name} is confirmed at seq {seq} in another seat")
-        actor = {"promoted": "system", "lapsed": "system", "confirmed": record.member, "declined": record.member}
+        actor = {
+            "promoted": "system",
+            "lapsed": "system",
+            "confirmed": record.member,
+            "declined": record.member,
+        }
         if header.actor != actor.get(kind, header.actor):
             yield Violation("actor", f"{name} is {kind} at seq {seq} by {header.actor}")
-        if kind == "enrolled" and not milliseconds(offering.opens) <= header.at < milliseconds(offering.closes):
-            yield Violation("window", f"{name} is enrolled at seq {seq}, outside of the window of {record.offering}")
+        if kind == "enrolled" and not milliseconds(offering.opens) <= header.at < milliseconds(
+            offering.closes
+        ):
+            yield Violation(
+                "window", f"{name} is enrolled at seq {seq}, outside of the window of {record.offering}"
+            )
 
 
 def refused(kind: str, code: str, status: str) -> bool:

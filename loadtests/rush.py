@@ -155,10 +155,12 @@ def run(
 
 def look(url: str, secret: bytes, exchanges: Sequence[Exchange]) -> Seen:
     """Wait until the ledger has followed, and read what the api shows then."""
-    return asyncio.run(_look(url, secret, sorted({each.member for each in exchanges if each.status == 201})))
+    members = sorted({each.member for each in exchanges if each.status == 201})
+    return asyncio.run(look_at(CAMPAIGN, url, secret, members))
 
 
-async def _look(url: str, secret: bytes, members: Sequence[str]) -> Seen:
+async def look_at(name: str, url: str, secret: bytes, members: Sequence[str]) -> Seen:
+    """Wait until the ledger has followed, and read what the api shows then of a campaign, and to some members."""
     async with aiohttp.ClientSession(url) as session:
 
         async def get(path: str, person: Person) -> bytes:
@@ -172,10 +174,10 @@ async def _look(url: str, secret: bytes, members: Sequence[str]) -> Seen:
                 # One who looks at everything asks more often than a member may.
                 await asyncio.sleep(int(response.headers["Retry-After"]))
 
-        path, ops = f"/v1/campaigns/{CAMPAIGN}", Person("looker", roles=frozenset({"ops"}))
+        path, ops = f"/v1/campaigns/{name}", Person("looker", roles=frozenset({"ops"}))
         async with asyncio.timeout(RECORDED_WITHIN_S):
             # Another process makes it so: there is no event to wait for.
-            while _pending(await get("/v1/ops/status", ops)):  # noqa: ASYNC110
+            while _pending(await get("/v1/ops/status", ops), name):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         campaign = msgspec.json.decode(await get(path, ops), type=CampaignView)
         officer = Person("looker", campaign.unit, roles=frozenset({"officer"}))
@@ -196,16 +198,16 @@ async def _look(url: str, secret: bytes, members: Sequence[str]) -> Seen:
         return Seen(campaign, rosters, mine)
 
 
-def _pending(status: bytes) -> int:
+def _pending(status: bytes, name: str) -> int:
     found = msgspec.json.decode(status, type=OpsStatus)
-    return sum(each.pending_entries for each in found.campaigns if each.campaign == CAMPAIGN)
+    return sum(each.pending_entries for each in found.campaigns if each.campaign == name)
 
 
 def examine(
     database_url: str, exchanges: list[Exchange], seen: Seen | None = None, *, interrupted: bool = False
 ) -> Report:
     """Check what was answered, and what is shown at the end, against the ledger."""
-    campaign, log = asyncio.run(_read_ledger(database_url))
+    campaign, log = asyncio.run(read_ledger(database_url, CAMPAIGN))
     violations = [
         *checker.check(campaign, log, exchanges, interrupted=interrupted),
         *checker.full(campaign, log),
@@ -214,14 +216,15 @@ def examine(
     return Report(exchanges, log, campaign, violations)
 
 
-async def _read_ledger(database_url: str) -> tuple[Campaign, list[Event]]:
+async def read_ledger(database_url: str, name: str) -> tuple[Campaign, list[Event]]:
+    """A campaign's document and its whole log. Raises ledger.protocol.Unavailable."""
     ledger = connect(database_url)
     await ledger.open()
     try:
-        definition = await ledger.definition(CAMPAIGN)
+        definition = await ledger.definition(name)
         assert definition is not None
         log: list[Event] = []
-        while page := await ledger.events(CAMPAIGN, log[-1].seq if log else 0, 10_000):
+        while page := await ledger.events(name, log[-1].seq if log else 0, 10_000):
             log += page
         return msgspec.json.decode(definition.document, type=Campaign), log
     finally:

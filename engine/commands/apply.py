@@ -119,10 +119,11 @@ def _read_one(path: Path, now: datetime) -> Campaign | list[Fault]:
 
 def _print_faults(path: Path, found: Sequence[Fault]) -> None:
     for fault in found:
-        print(f"{path}: {fault.path or '/'}: {faults.text(fault, _language())}", file=sys.stderr)
+        print(f"{path}: {fault.path or '/'}: {faults.text(fault, language())}", file=sys.stderr)
 
 
-def _language() -> Language:
+def language() -> Language:
+    """The language of the command line, by locale."""
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     return "zh" if locale.startswith("zh") else "en"
 
