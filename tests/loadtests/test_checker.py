@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from msgspec import Struct, structs
+from msgspec import structs
 
 from api import views
 from engine.domain.definition import compile_definition
@@ -17,6 +17,7 @@ from loadtests import checker
 from loadtests.checker import Seen
 from loadtests.exchange import Exchange
 from tests import stand
+from tests.loadtests.told import Rush
 from tests.stand import at, offering
 
 MEETINGS: Final = {"a": 10, "b": 11, "c": 10, "d": 12}
@@ -40,41 +41,9 @@ CAMPAIGN: Final = stand.campaign(
 )
 
 
-class Rush(Struct):
-    """A log, and what was said."""
-
-    log: list[Event]
-    exchanges: list[Exchange]
-
-    def rules(self, *, interrupted: bool = False) -> set[str]:
-        """The rules that the checker finds broken."""
-        found = checker.check(CAMPAIGN, self.log, self.exchanges, interrupted=interrupted)
-        return {violation.rule for violation in found}
-
-    def event(self, index: int, header: dict[str, Any] | None = None, **record: Any) -> None:
-        """Change an event and its record."""
-        old = self.log[index]
-        assert old.record is not None
-        self.log[index] = structs.replace(
-            old,
-            header=structs.replace(old.header, **header or {}),
-            record=structs.replace(old.record, **record),
-        )
-
-    def exchange(self, index: int, **changed: Any) -> None:
-        """Change an exchange."""
-        self.exchanges[index] = structs.replace(self.exchanges[index], **changed)
-
-    def body(self, index: int, old: bytes, new: bytes) -> None:
-        """Change what was answered."""
-        body = self.exchanges[index].body
-        assert old in body
-        self.exchange(index, body=body.replace(old, new))
-
-
 def good() -> Rush:
     """A rush as it should be."""
-    made = Rush([Event("autumn", 1, 1, Header(1, "published", 0, "o", "cli"), None, {})], [])
+    made = Rush(CAMPAIGN, [Event("autumn", 1, 1, Header(1, "published", 0, "o", "cli"), None, {})], [])
 
     def log(kind: EventType, enrollment: str, record: Record, **header: Any) -> Record:
         actor = "system" if kind == "promoted" else record.member
