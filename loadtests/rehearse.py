@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import aiohttp
+
 from engine.commands import apply
 from engine.ledger.protocol import Unavailable
 from loadtests.deployment import ROOT
@@ -26,6 +28,7 @@ from loadtests.rehearsal.plan import Plan
 from loadtests.rehearsal.target import Target, Unfit
 from loadtests.rehearsal.verdict import NOT_JUDGED
 from loadtests.rehearsal.words import say
+from loadtests.rush import Unseen
 
 SCENARIOS: Final = ROOT / "loadtests" / "scenarios"
 RESULTS: Final = ROOT / "results"
@@ -45,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.worker:
             _become_worker(options, for_locust)
-        _raise_limit_of_files()
         with target.target(options) as place:
             place.preflight()
             return _rehearse(options, for_locust, place)
@@ -71,7 +73,10 @@ def _rehearse(options: argparse.Namespace, for_locust: Sequence[str], place: Tar
         print("\n".join([*shown, f"rehearse: locust ended with {ended.returncode}"]), file=sys.stderr)
         return NOT_JUDGED
     language = apply.language()
-    found = verdict.judge(plan, place, directory, language)
+    try:
+        found = verdict.judge(plan, place, directory, language)
+    except (Unseen, TimeoutError, aiohttp.ClientError, ValueError) as error:
+        raise Unfit(f"cannot be judged: {type(error).__name__} {error}") from error
     # What is said last is what counts: the report stands before it.
     words = [*found.words[:-1], say("report", language, path=report), found.words[-1]]
     (directory / "verdict.txt").write_text("\n".join([*words, ""]))
@@ -128,7 +133,6 @@ def _processes(options: argparse.Namespace) -> list[str]:
 
 def _become_worker(options: argparse.Namespace, for_locust: Sequence[str]) -> None:
     """Go on as a locust worker, which gets all but the secret from the master."""
-    _raise_limit_of_files()
     command = [*_locust(options.scenario), "--worker", "--master-host", options.master_host, *for_locust]
     if options.processes > 1:
         command += ["--processes", str(options.processes)]
@@ -224,4 +228,5 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
+    _raise_limit_of_files()
     sys.exit(main())

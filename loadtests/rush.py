@@ -46,6 +46,10 @@ VIOLATIONS_SHOWN: Final = 3
 RECORDED_WITHIN_S: Final = 60
 
 
+class Unseen(Exception):
+    """What there is at the end could not be looked at."""
+
+
 class Report(Struct, frozen=True):
     """What came of a rush."""
 
@@ -160,7 +164,10 @@ def look(url: str, secret: bytes, exchanges: Sequence[Exchange]) -> Seen:
 
 
 async def look_at(name: str, url: str, secret: bytes, members: Sequence[str]) -> Seen:
-    """Wait until the ledger has followed, and read what the api shows then of a campaign, and to some members."""
+    """Wait until the ledger has followed, and read what the api shows then of a campaign, and to some members.
+
+    Raises Unseen, TimeoutError, aiohttp.ClientError.
+    """
     async with aiohttp.ClientSession(url) as session:
 
         async def get(path: str, person: Person) -> bytes:
@@ -168,9 +175,10 @@ async def look_at(name: str, url: str, secret: bytes, members: Sequence[str]) ->
             while True:
                 async with session.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
                     body = await response.read()
-                if response.status != 429:
-                    assert response.status == 200, f"{path} was answered {response.status}"
+                if response.status == 200:
                     return body
+                if response.status != 429:
+                    raise Unseen(f"{path} was answered {response.status}")
                 # One who looks at everything asks more often than a member may.
                 await asyncio.sleep(int(response.headers["Retry-After"]))
 
@@ -217,12 +225,13 @@ def examine(
 
 
 async def read_ledger(database_url: str, name: str) -> tuple[Campaign, list[Event]]:
-    """A campaign's document and its whole log. Raises ledger.protocol.Unavailable."""
+    """A campaign's document and its whole log. Raises Unseen, ledger.protocol.Unavailable."""
     ledger = connect(database_url)
     await ledger.open()
     try:
         definition = await ledger.definition(name)
-        assert definition is not None
+        if definition is None:
+            raise Unseen(f"the ledger does not know {name}")
         log: list[Event] = []
         while page := await ledger.events(name, log[-1].seq if log else 0, 10_000):
             log += page

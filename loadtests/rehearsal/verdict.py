@@ -81,14 +81,14 @@ def _in_numbers(exchanges: Sequence[Exchange], language: Language) -> Iterator[s
     yield say(
         "requests", language, requests=f"{len(exchanges):,}", seconds=f"{seconds:.1f}", answers=shown or "-"
     )
-    waits, unanswered = _waits_s(exchanges)
+    waits, unanswered = waits_s(exchanges)
     if waits:
         half, most = (f"{1000 * waits[int(part * (len(waits) - 1))]:,.0f}" for part in (0.5, 0.99))
         yield say("latency", language, half=half, most=most)
     yield say("unanswered" if unanswered else "all_answered", language, number=f"{unanswered:,}")
 
 
-def _waits_s(exchanges: Iterable[Exchange]) -> tuple[list[float], int]:
+def waits_s(exchanges: Iterable[Exchange]) -> tuple[list[float], int]:
     """How long each sign-up took from its first try to its definite answer, in order; and how many got none.
 
     A try before the opening is none: its answer says when to come.

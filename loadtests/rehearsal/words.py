@@ -52,6 +52,8 @@ _TEXTS: Final[dict[str, dict[Language, str]]] = {
     },
 }
 
+NAMES: Final = tuple(_TEXTS)
+
 
 def say(name: str, language: Language, **facts: object) -> str:
     """A text with its facts."""
