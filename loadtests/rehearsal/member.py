@@ -76,11 +76,11 @@ class Member(FastHttpUser):
         """When the members go home, unix time."""
         return self.plan.opens_at + self.plan.run_time_s
 
-    def stay_on_page(self, campaign: str, until: float) -> None:
-        """Look at the campaign, and again now and then; over WebSocket what changes comes by itself."""
+    def stay_on_page(self, campaign: str, offering: str, until: float) -> None:
+        """Look at the campaign, and again now and then; over WebSocket what changes of an offering comes by itself."""
         self.ask("campaign", campaign)
         if self._live:
-            self._live.watch(campaign, self.plan.offerings(), self.plan.opens_at)
+            self._live.watch(campaign, [offering], self.plan.opens_at)
         else:
             while time.time() + (pause_s := self.character.refresh_s()) < until:
                 gevent.sleep(pause_s)

@@ -15,7 +15,8 @@ LOOKS_MAX = 8
 def act(member: Member, campaign: str) -> None:
     """Sign up, change one's mind, and again, until the end."""
     character, plan = member.character, member.plan
-    member.stay_on_page(campaign, until=plan.opens_at + character.click_after_s())
+    first = character.wishes(plan.offerings())[0]
+    member.stay_on_page(campaign, first, until=plan.opens_at + character.click_after_s())
     while time.time() < member.over_at:
         said = member.sign_up(campaign, character.random.choice(plan.offerings()))
         if answers.is_seat(said):

@@ -9,8 +9,9 @@ from loadtests.rehearsal.member import Member
 def act(member: Member, campaign: str) -> None:
     """One member's opening."""
     character, plan = member.character, member.plan
-    member.stay_on_page(campaign, until=plan.opens_at + character.click_after_s())
-    for offering in character.wishes(plan.offerings())[: 1 + plan.retries]:
+    wishes = character.wishes(plan.offerings())
+    member.stay_on_page(campaign, wishes[0], until=plan.opens_at + character.click_after_s())
+    for offering in wishes[: 1 + plan.retries]:
         said = member.sign_up(campaign, offering)
         if answers.code_of(said.status, said.body) not in ("sold_out", "overlap"):
             break

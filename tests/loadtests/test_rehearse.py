@@ -18,7 +18,7 @@ from loadtests.rehearsal.words import say
 from tests import redis_servers
 from tests.commands.running import environment
 
-SMALL: Final = ("--seed", "1", "--waitlist", "5", "--opens-in", "3", "--spread", "0.2", "--patience", "30")
+SMALL: Final = ("--seed", "1", "--waitlist", "5", "--opens-in", "2", "--spread", "0.1", "--patience", "30")
 TIMEOUT_S: Final = 300
 """It sets its own environment up when it is the first."""
 
