@@ -15,8 +15,8 @@ from engine.live.streams import Entry, Streams
 
 logger = logging.getLogger(__name__)
 
-ENTRIES_MAX: Final = 1_000
-"""Entries of one campaign in one reading."""
+ENTRIES_MAX: Final = 4_000
+"""Entries of all campaigns in one reading."""
 IDLE_MS_MAX: Final = 200
 """How long a reading waits for the first event; a campaign that is new is followed after that."""
 GATHER_S: Final = 0.02
@@ -93,11 +93,10 @@ class Feed:
         if not self._after:
             await asyncio.sleep(IDLE_MS_MAX / 1000)
             return
-        for campaign in await self._streams.wait(dict(self._after), IDLE_MS_MAX):
-            after = self._after.get(campaign)
-            if after is None:
-                continue
-            entries = await self._streams.read(campaign, *after, ENTRIES_MAX)
-            if entries and campaign in self._after:
+        after = dict(self._after)
+        found = await self._streams.next(after, max(1, ENTRIES_MAX // len(after)), IDLE_MS_MAX)
+        for campaign, entries in found.items():
+            # Somebody may have gone, and another come, meanwhile: each is told from when it came.
+            if self._after.get(campaign) == after[campaign]:
                 self._after[campaign] = events.parse_id(entries[-1].id)
                 self._tell(campaign, entries)
