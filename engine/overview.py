@@ -4,6 +4,7 @@ import logging
 
 from msgspec import Struct
 
+from engine.clock import Clock
 from engine.ledger.protocol import Ledger, Registration, Unavailable
 from engine.live.server import Server
 from engine.live.standing import Standing, StandingReader
@@ -12,15 +13,15 @@ logger = logging.getLogger(__name__)
 
 
 class CampaignOverview(Struct, frozen=True):
-    """One campaign. What is said of the stream is of one moment; the ledger may have come a little further since."""
+    """One campaign."""
 
     campaign: str
     standing: Standing | None
     """None for a campaign whose state is not in Redis, or whose shard does not answer."""
     pending_entries: int
-    """Events that are not in the ledger yet."""
+    """Events that are not in the ledger yet; it may have come a little further since it was asked."""
     pending_s: float | None
-    """The age of the oldest of them, 0 for none; None when it is not known."""
+    """The age of the oldest of them when the ledger was asked, 0 for none; None when it is not known."""
     dead_letters: int
 
 
@@ -35,8 +36,8 @@ class Overview(Struct, frozen=True):
 class OverviewReader:
     """Reads the overview: two queries of the ledger and one call of Redis for each campaign."""
 
-    def __init__(self, server: Server, ledger: Ledger) -> None:
-        self._standings = StandingReader(server)
+    def __init__(self, server: Server, ledger: Ledger, clock: Clock) -> None:
+        self._standings = StandingReader(server, clock)
         self._ledger = ledger
         self._registrations: list[Registration] | None = None
         self._dead_letters: dict[str, int] = {}

@@ -147,6 +147,6 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             counts=CountsReader(server, decisions, clock),
             streams=Streams(server),
             publisher=Publisher(server, ledger, catalog, decisions, clock),
-            overview=OverviewReader(server, ledger),
+            overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),
         )

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from engine.clock import Clock
 from engine.domain import outcome
 from engine.live.server import NothingRan, Server, Unknown
 
@@ -28,25 +29,27 @@ class Standing(Struct, frozen=True):
     waiting: int
     stream_entries: int
     pending_ms: int | None
-    """Since when the oldest event in the stream waits for the ledger; None for none."""
+    """How long the oldest event that was not recorded had waited when the reading began; None for none."""
 
 
 class StandingReader:
     """Reads standings."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, clock: Clock) -> None:
         self._server = server
+        self._clock = clock
 
     async def read(self, recorded: Mapping[str, tuple[int, int]]) -> dict[str, Standing | None]:
-        """Every campaign's standing, given the (epoch, seq) that the ledger has; None where it cannot be had.
+        """Every campaign's standing, given the (epoch, seq) that the ledger had just now; None where there is none.
 
         Raises NothingRan when some calls at once all fail: the server is away, and the others would wait for nothing.
         """
         found: dict[str, Standing | None] = {}
+        began_s = self._clock.monotonic_s()
         asked = list(recorded.items())
         for first in range(0, len(asked), CALLS_AT_ONCE):
             chunk = asked[first : first + CALLS_AT_ONCE]
-            answers = await asyncio.gather(*(self._read(*each) for each in chunk))
+            answers = await asyncio.gather(*(self._read(*each, began_s) for each in chunk))
             failures = [answer for answer in answers if isinstance(answer, Exception)]
             for failure in failures:
                 logger.warning("a campaign's standing could not be read: %s", failure)
@@ -56,7 +59,11 @@ class StandingReader:
                 found[name] = answer if isinstance(answer, Standing) else None
         return found
 
-    async def _read(self, campaign: str, recorded: tuple[int, int]) -> Standing | NothingRan | Unknown | None:
+    async def _read(
+        self, campaign: str, recorded: tuple[int, int], began_s: float
+    ) -> Standing | NothingRan | Unknown | None:
+        # While sign-ups rush in, some hundred calls take a second, in which the ledger goes on.
+        since_ms = int((self._clock.monotonic_s() - began_s) * 1000)
         try:
             status, *values = await self._server.call("standing", campaign, recorded)
         except (NothingRan, Unknown) as error:
@@ -72,5 +79,5 @@ class StandingReader:
             taken,
             waiting,
             entries,
-            int(float(pending)) if pending else None,
+            max(0, int(float(pending)) - since_ms) if pending else None,
         )
