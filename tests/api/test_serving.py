@@ -1,9 +1,10 @@
 """Serving: the bound on connections, and an end that answers what is in flight."""
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ async def test_connections_are_bounded(one_redis_url: str, data_directory: Path)
                     writer.write_eof()
                     await reader.read()
                 writer.close()
+
+
+async def test_many_who_connect_at_once_do_not_wait_for_a_turn_each(
+    one_redis_url: str, data_directory: Path
+) -> None:
+    async with served(one_redis_url, data_directory) as client:
+        with ExitStack() as stack:
+            # The system takes them into the backlog while the loop, which is this one, does nothing.
+            address = client.url.host, client.url.port
+            members = [stack.enter_context(socket.create_connection(address)) for _ in range(100)]
+            for each in members:
+                each.sendall(ALIVE)
+            for _ in range(30):
+                await asyncio.sleep(0)
+            answered, _, _ = select.select(members, [], [], 0)
+            assert len(answered) == 100
 
 
 async def test_the_end_answers_what_is_in_flight_and_takes_nothing_new(
