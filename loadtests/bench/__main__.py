@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from loadtests import crash, rush
-from loadtests.bench import compare, group_commit, lag, ledger, processes, start, tokens
+from loadtests.bench import compare, group_commit, lag, ledger, overload, processes, rush_100k, stall, start, tokens, waiting_page
 
 FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
     "compare": ("the engine beside its baselines, each with and without durability", compare.main),
@@ -15,6 +15,10 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
     "lag": ("how far the ledger is behind in a rush", lag.main),
     "rush": ("a checked rush of 5,000 members", rush.main),
     "crash": ("kill -9 in the middle of a rush, checked", crash.main),
+    "waiting-page": ("15,000 WebSockets wait for the opening, checked", waiting_page.main),
+    "overload": ("10,000 impatient connections at once, checked", overload.main),
+    "rush-100k": ("100,000 members for 200 seats, checked", rush_100k.main),
+    "stall": ("Redis stalled for 5 s under full load, checked", stall.main),
     "tokens": ("what verifying a token costs", tokens.main),
     "start": ("from scripts/run to ready, and to the end", start.main),
 }

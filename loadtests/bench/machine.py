@@ -16,6 +16,7 @@ PACKAGES: Final = (
     *("fastapi", "uvicorn", "httptools"),
 )
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def describe() -> dict[str, str]:
@@ -66,6 +67,11 @@ def _stat(pid: int) -> list[int]:
     except OSError:
         return [0] * 50
     return [0, *map(int, text.rpartition(")")[2].split()[1:])]
+
+
+def rss_bytes(pid: int) -> int:
+    """The memory of a process that is resident, from /proc/<pid>/statm."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
 def processes_below(pid: int) -> dict[int, str]:
