@@ -210,11 +210,26 @@ class Settings(Struct, frozen=True, kw_only=True):
             _integer(1, 1_000_000),
         ),
     ] = 10_000
+    waiting_s_max: Annotated[
+        float,
+        Setting(
+            "seconds that the first in a queue may have waited; until it is sent, others are refused: overloaded",
+            _integer(1, 60),
+        ),
+    ] = 3.0
     decision_timeout_s: Annotated[
-        float, Setting("seconds until a decision without an answer counts as unknown", _integer(1, 60))
+        float,
+        Setting(
+            "seconds until a decision without an answer counts as unknown, and a request that waits is given back",
+            _integer(1, 60),
+        ),
     ] = 5.0
     connections_max: Annotated[
-        int, Setting("open connections of clients, per api process", _integer(1, 1_000_000))
+        int,
+        Setting(
+            "open connections of clients, per api process; fewer where the limit on open files is lower",
+            _integer(1, 1_000_000),
+        ),
     ] = 20_000
     live_messages_per_s: Annotated[
         int,

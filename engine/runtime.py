@@ -133,7 +133,11 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             raise NothingRan(_where(settings, str(error))) from error
         catalog = Catalog(server)
         limits = Limits(
-            settings.batch_entries_max, settings.batches_in_flight_max, settings.waiting_entries_max
+            settings.batch_entries_max,
+            settings.batches_in_flight_max,
+            settings.waiting_entries_max,
+            settings.waiting_s_max,
+            settings.decision_timeout_s,
         )
         decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observer)
         stack.push_async_callback(decisions.drain)

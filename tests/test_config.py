@@ -36,6 +36,7 @@ def test_every_setting_has_a_variable() -> None:
         "batch_entries_max": "64",
         "batches_in_flight_max": "1",
         "waiting_entries_max": "500",
+        "waiting_s_max": "1",
         "decision_timeout_s": "2",
         "connections_max": "1000",
         "live_messages_per_s": "20",

@@ -22,6 +22,10 @@ class Limits(Struct, frozen=True):
     batch_entries_max: int = 128
     batches_in_flight_max: int = 2
     waiting_entries_max: int = 10_000
+    waiting_s_max: float = 3.0
+    """Once the first that waits has waited so long, no more is taken: it would wait longer than clients do."""
+    given_back_s: float = 5.0
+    """What has waited so long is not sent any more: its client has gone, and will ask again."""
 
 
 class Landed(Struct, Generic[Answer], frozen=True):
@@ -35,7 +39,7 @@ class Landed(Struct, Generic[Answer], frozen=True):
 
 
 class Overloaded(Exception):
-    """The queue is full; nothing was asked."""
+    """The queue is full, or does not move; nothing was asked."""
 
 
 class GroupCommit(Generic[Request, Answer]):
@@ -56,7 +60,7 @@ class GroupCommit(Generic[Request, Answer]):
         self._observe = observe
         self._now_s = now_s
         self.refused = 0
-        """Requests that found the queue full, since the start."""
+        """Requests that were not taken or given back, since the start."""
         self._waiting: deque[tuple[Request, asyncio.Future[Answer], float]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._flush_due = False
@@ -68,12 +72,15 @@ class GroupCommit(Generic[Request, Answer]):
 
     def submit(self, request: Request) -> asyncio.Future[Answer]:
         """Put a request into the next batch. A caller that goes away does not cancel it. Raises Overloaded."""
-        if len(self._waiting) >= self._limits.waiting_entries_max:
+        arrived_s, waiting, limits = self._now_s(), self._waiting, self._limits
+        if waiting and (
+            len(waiting) >= limits.waiting_entries_max or arrived_s - waiting[0][2] > limits.waiting_s_max
+        ):
             self.refused += 1
             raise Overloaded
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((request, answer, self._now_s()))
+        waiting.append((request, answer, arrived_s))
         if not self._flush_due and len(self._in_flight) < self._limits.batches_in_flight_max:
             # At the end of this turn of the loop, so that all requests it brings go out together.
             self._flush_due = True
@@ -90,12 +97,22 @@ class GroupCommit(Generic[Request, Answer]):
 
     def _flush(self) -> None:
         self._flush_due = False
+        self._give_back()
         while self._waiting and len(self._in_flight) < self._limits.batches_in_flight_max:
             size = min(len(self._waiting), self._limits.batch_entries_max)
             batch = [self._waiting.popleft() for _ in range(size)]
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._in_flight.add(task)
             task.add_done_callback(self._landed)
+
+    def _give_back(self) -> None:
+        """Refuse what has waited too long, behind calls that were not answered."""
+        before_s = self._now_s() - self._limits.given_back_s
+        while self._waiting and self._waiting[0][2] < before_s:
+            _, answer, _ = self._waiting.popleft()
+            self.refused += 1
+            if not answer.done():
+                answer.set_exception(Overloaded())
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

@@ -77,6 +77,51 @@ async def test_a_full_queue_refuses_at_once() -> None:
     assert await asyncio.gather(*answers) == [10, 20]
 
 
+async def test_a_queue_that_does_not_move_takes_no_more_until_its_first_is_sent() -> None:
+    sender, clock = Sender(), [0.0]
+    limits = Limits(batch_entries_max=1, batches_in_flight_max=1, waiting_s_max=3, given_back_s=5)
+    queue = GroupCommit(sender.send, limits, lambda: clock[0])
+    answers = [queue.submit(1)]
+    await sender.until_sent(1)
+    clock[0] = 1
+    answers.append(queue.submit(2))
+    clock[0] = 4
+    answers.append(queue.submit(3))
+    clock[0] = 4.1
+    with pytest.raises(Overloaded):
+        queue.submit(4)
+    sender.answers[0].set_result(None)
+    await sender.until_sent(2)
+    # The first that waits is now the third, which came late.
+    answers.append(queue.submit(5))
+    for number in (1, 2, 3):
+        await sender.until_sent(number + 1)
+        sender.answers[number].set_result(None)
+    assert await asyncio.gather(*answers) == [10, 20, 30, 50]
+
+
+async def test_what_waits_behind_a_stall_is_given_back_and_never_sent() -> None:
+    sender, clock = Sender(), [0.0]
+    limits = Limits(batch_entries_max=1, batches_in_flight_max=1, waiting_s_max=3, given_back_s=5)
+    queue = GroupCommit(sender.send, limits, lambda: clock[0])
+    stalled = queue.submit(1)
+    await sender.until_sent(1)
+    old, gone = queue.submit(2), queue.submit(3)
+    gone.cancel()
+    clock[0] = 1
+    young = queue.submit(4)
+    clock[0] = 5.1
+    sender.answers[0].set_exception(RuntimeError("no answer"))
+    with pytest.raises(RuntimeError):
+        await stalled
+    with pytest.raises(Overloaded):
+        await old
+    await sender.until_sent(2)
+    sender.answers[1].set_result(None)
+    assert await young == 40
+    assert sender.batches == [[1], [4]]
+
+
 async def test_a_caller_that_goes_away_cancels_nothing() -> None:
     sender = Sender()
     queue = GroupCommit(sender.send, Limits())
