@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from api import answers, openapi, rate_limits, routes, tokens
+from api import answers, open_files, openapi, rate_limits, routes, tokens
 from api.auth import Authenticator
 from api.call import Api, Description
 from api.endpoint import Endpoint
@@ -97,7 +97,7 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Drain]
     hub, limits = Hub(runtime), rate_limits.configured(runtime)
     api = Api(runtime, authenticator, _description(), Showcase(), hub, limits)
     endpoint = Endpoint(api)
-    server = BoundedServer(endpoint.handle, settings.connections_max)
+    server = BoundedServer(endpoint.handle, open_files.room_for(settings.connections_max))
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     await runtime.load_definitions()
     await runner.setup()

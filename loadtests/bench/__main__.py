@@ -5,7 +5,19 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from loadtests import crash, rush
-from loadtests.bench import compare, group_commit, lag, ledger, overload, processes, rush_100k, stall, start, tokens, waiting_page
+from loadtests.bench import (
+    compare,
+    group_commit,
+    lag,
+    ledger,
+    overload,
+    processes,
+    rush_100k,
+    stall,
+    start,
+    tokens,
+    waiting_page,
+)
 
 FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
     "compare": ("the engine beside its baselines, each with and without durability", compare.main),
