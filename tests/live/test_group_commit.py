@@ -80,7 +80,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
 async def test_a_queue_that_does_not_move_takes_no_more_until_its_first_is_sent() -> None:
     sender, clock = Sender(), [0.0]
     limits = Limits(batch_entries_max=1, batches_in_flight_max=1, waiting_s_max=3, given_back_s=5)
-    queue = GroupCommit(sender.send, limits, lambda: clock[0])
+    queue = GroupCommit(sender.send, limits, now_s=lambda: clock[0])
     answers = [queue.submit(1)]
     await sender.until_sent(1)
     clock[0] = 1
@@ -103,7 +103,7 @@ async def test_a_queue_that_does_not_move_takes_no_more_until_its_first_is_sent(
 async def test_what_waits_behind_a_stall_is_given_back_and_never_sent() -> None:
     sender, clock = Sender(), [0.0]
     limits = Limits(batch_entries_max=1, batches_in_flight_max=1, waiting_s_max=3, given_back_s=5)
-    queue = GroupCommit(sender.send, limits, lambda: clock[0])
+    queue = GroupCommit(sender.send, limits, now_s=lambda: clock[0])
     stalled = queue.submit(1)
     await sender.until_sent(1)
     old, gone = queue.submit(2), queue.submit(3)
