@@ -15,6 +15,7 @@ from engine.audit import Audit, Result
 from engine.domain.campaign import Campaign
 from engine.domain.enrollment import Record
 from engine.live import keys
+from engine.live.members import Entry
 from engine.workers.recorder import Recorder
 from engine.workers.worker import Worker
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering, open_stand
@@ -155,7 +156,7 @@ def packed(*values: Any) -> bytes:
 
 async def reverse_member(stand: Stand, given: dict[str, str]) -> None:
     """Of anna, who has signed up for soap first."""
-    listed = packed("clay", given["anna/clay"], "soap", given["anna/soap"])
+    listed = packed(("clay", given["anna/clay"], "clay", "", 0), ("soap", given["anna/soap"], "soap", "", 0))
     await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "MEMBERS"), "anna", listed)
 
 
@@ -166,8 +167,19 @@ async def remember(stand: Stand, given: dict[str, str]) -> None:
 
 
 async def answer_otherwise(stand: Stand, given: dict[str, str]) -> None:
-    first = packed(given["anna/soap"], "", "confirmed", "open", 9, 0, 0)
-    await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "REQUESTS"), "anna soap", first)
+    """Of fred's, who has cancelled since."""
+    first = packed(given["fred/soap"], "", "waitlisted", "", 0, 0, 9)
+    await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "REQUESTS"), "fred soap", first)
+
+
+def listed(**changed: Any) -> Tamper:
+    """Emil's one entry in MEMBERS, changed; he waits as the first."""
+
+    async def tamper(stand: Stand, given: dict[str, str]) -> None:
+        entry = structs.replace(Entry("soap", given["emil/soap"], "soap", "", 1), **changed)
+        await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "MEMBERS"), "emil", packed(entry))
+
+    return tamper
 
 
 async def enlarge(stand: Stand, given: dict[str, str]) -> None:
@@ -387,7 +399,7 @@ SPOILED: Final[list[tuple[str, Tamper, list[tuple[str, str]]]]] = [
     ("unindexed", in_redis("HDEL", "MEMBERS", "emil"), [("emil/soap", "is live and not in MEMBERS")]),
     (
         "indexed and not live",
-        in_redis("HSET", "MEMBERS", "fred", packed("soap", "nothing")),
+        in_redis("HSET", "MEMBERS", "fred", packed(("soap", "nothing", "", "", 0))),
         [("nothing", "is in MEMBERS where it should not be")],
     ),
     (
@@ -426,15 +438,36 @@ SPOILED: Final[list[tuple[str, Tamper, list[tuple[str, str]]]]] = [
         in_redis("ZADD", "TIMERS", 5, "opens/wood"),
         [("wood", "opens/wood is in TIMERS and should not be")],
     ),
+    ("a request forgotten", listed(key=""), [("emil/soap", "Redis does not remember its request")]),
     (
-        "a request forgotten",
-        in_redis("HDEL", "REQUESTS", "anna soap"),
-        [("anna/soap", "Redis does not remember its request")],
+        "a request forgotten, of a member who has left",
+        in_redis("HDEL", "REQUESTS", "fred soap"),
+        [("fred/soap", "Redis does not remember its request")],
     ),
     (
-        "a request answered otherwise",
-        answer_otherwise,
-        [("anna/soap", "Redis remembers another answer to its request than the ledger's log")],
+        "a request that is not looked for",
+        in_redis("HDEL", "MEMBERS", "fred"),
+        [("fred/soap", "Redis does not remember its request")],
+    ),
+    *(
+        (
+            f"a request answered otherwise: {case}",
+            tamper,
+            [(subject, "Redis remembers another answer to its request than the ledger's log")],
+        )
+        for case, tamper, subject in (
+            ("a member who has left", answer_otherwise, "fred/soap"),
+            ("the pool asked for", listed(wanted="open"), "emil/soap"),
+            ("the position", listed(position=2), "emil/soap"),
+        )
+    ),
+    (
+        "another key",
+        listed(key="other"),
+        [
+            ("emil/soap", "Redis does not remember its request"),
+            ("emil/soap", "Redis remembers a request for it that is not in the ledger's log"),
+        ],
     ),
     (
         "a request never made",

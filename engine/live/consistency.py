@@ -13,13 +13,13 @@ from engine.domain import definition, enrollment
 from engine.domain.definition import PackedOffering, Timer
 from engine.domain.difference import Difference, Seating
 from engine.domain.enrollment import Record
+from engine.live import members
 from engine.live.inspection import Reading
 
 _document = msgspec.json.Decoder(documents.Campaign)
 _offering = msgspec.msgpack.Decoder(PackedOffering)
 _offerings = msgspec.msgpack.Decoder(list[tuple[str, PackedOffering]])
 _timers = msgspec.msgpack.Decoder(list[Timer])
-_names = msgspec.msgpack.Decoder(list[str])
 _record = msgspec.msgpack.Decoder(Record)
 
 
@@ -159,15 +159,15 @@ class Consistency:
     def _members(self) -> Iterator[Difference]:
         missing = set(self._live)
         for member, packed in self._reading.members.items():
-            try:
-                listed = _names.decode(packed)
-            except msgspec.DecodeError:
+            entries = members.decode(packed)
+            if entries is None:
                 yield Difference("", "an entry of MEMBERS cannot be read")
                 continue
             newest = 0
-            for offering, name in zip(listed[::2], listed[1::2], strict=False):
+            for entry in entries:
+                name = entry.enrollment
                 record = decode(self._reading.enrollments.get(name, b""))
-                mine = record is not None and (record.member, record.offering) == (member, offering)
+                mine = record is not None and (record.member, record.offering) == (member, entry.offering)
                 if record is None or not mine or name not in missing:
                     yield Difference(name, "is in MEMBERS where it should not be")
                     continue
@@ -175,8 +175,8 @@ class Consistency:
                 if record.seq < newest:
                     yield Difference(name, "is in MEMBERS out of order")
                 newest = record.seq
-            if len(set(listed[::2])) < len(listed[::2]):
-                yield Difference(listed[1], "its member is in one offering twice")
+            if len({entry.offering for entry in entries}) < len(entries):
+                yield Difference(entries[0].enrollment, "its member is in one offering twice")
         for name in missing:
             yield Difference(name, "is live and not in MEMBERS")
 

@@ -10,8 +10,8 @@ PARTS: Final = (
     "COUNTS",  # hash: taken/<offering>/<pool>, mark/<offering>/<pool>, waiting/<offering> -> integer
     "FREE",  # sorted set by name: <offering>/<pool>/<seat>, the free numbers below the mark
     "ENROLLMENTS",  # hash: enrollment -> msgpack array (domain.enrollment.Record)
-    "MEMBERS",  # hash: member -> msgpack array offering, enrollment, offering, enrollment, … of the live ones
-    "REQUESTS",  # hash: <member> <idempotency key> -> msgpack array, what a replay needs of the first answer
+    "MEMBERS",  # hash: member -> msgpack array (live.members.Entry of each live one); kept when there is none left
+    "REQUESTS",  # hash: <member> <idempotency key> -> msgpack array, the first answer, once its enrollment has changed
     "WAITING",  # sorted set by name: <offering>/<seq>/<enrollment>, every waiting one, for positions
     "QUEUES",  # sorted set by name: <offering>/<queue>/<seq>/<enrollment>, whom a free seat may go to
     "TIMERS",  # sorted set: opens/…, closes/…, releases/…, expires/<enrollment>, promote/<offering>, by when

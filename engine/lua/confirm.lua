@@ -19,10 +19,10 @@ return run_changes(function(record, by, enrollment)
   if status ~= 'held' and status ~= 'offered' then
     return Outcome.WRONG_STATE, status
   end
+  begin_change(enrollment, record)
   redis.call('ZREM', Key.TIMERS, 'expires/' .. enrollment)
   record[Record.STATUS] = 'confirmed'
   record[Record.EXPIRES_AT] = 0
-  record[Record.VERSION] = record[Record.VERSION] + 1
-  log_change('confirmed', by, enrollment, record)
+  log_change({SCHEMA, 'confirmed', now, by[1], by[2], enrollment}, record)
   return Outcome.CHANGED
 end)

@@ -16,7 +16,8 @@ if is_due() then
 end
 local live = live_of(ARGV[1])
 local answers = {}
-for index = 2, #live, 2 do
-  answers[#answers + 1] = show(live[index], record_of(live[index]))
+for _, entry in ipairs(live) do
+  local enrollment = entry[Entry.ENROLLMENT]
+  answers[#answers + 1] = show(enrollment, record_of(enrollment))
 end
 return reply(answers)

@@ -12,16 +12,20 @@
 
 local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
-local first_answers, request_writes = {}, {}
-
--- What the first success under this key was answered with: {enrollment, wanted, status, pool, seat, expires_at,
--- position}; nil when there was none.
-local function first_answer_of(field)
-  if first_answers[field] then
-    return first_answers[field]
+-- What the first success under the request's key was answered with, as in REQUESTS; nil when there was none.
+local function first_answer_of(request, live)
+  local key = request[KEY]
+  if key == '' or live == NEVER_IN then
+    return nil
   end
-  local packed = redis.call('HGET', Key.REQUESTS, field)
-  return packed and cmsgpack.unpack(packed) or nil
+  for _, entry in ipairs(live) do
+    if entry[Entry.KEY] == key then
+      return first_answer_in(entry)
+    end
+  end
+  local field = request[MEMBER] .. ' ' .. key
+  local packed = not first_answers[field] and redis.call('HGET', Key.REQUESTS, field)
+  return packed and cmsgpack.unpack(packed) or first_answers[field]
 end
 
 local function replay(first, request)
@@ -36,10 +40,9 @@ local function replay(first, request)
   }), first[7])
 end
 
--- Which pools the member may take now, and whether there is one: a released pool is open to all who are eligible
--- for any pool of the offering.
-local function pools_for(offering, request)
-  local mask, wanted = request[MASK], request[WANTED]
+-- Returns a set of pools by their index, or false when the member may take none: a released pool is open to all who
+-- are eligible for any pool of the offering.
+local function find_pools(offering, mask, wanted)
   local some = string.find(mask, '1', 1, true)
   local may_take, any = {}, false
   for index, pool in ipairs(offering.pools) do
@@ -52,10 +55,19 @@ local function pools_for(offering, request)
   return any and may_take
 end
 
+-- Most of a batch ask alike.
+local function pools_for(offering, request)
+  local asked = request[MASK] .. request[WANTED]
+  if offering.may_take[asked] == nil then
+    offering.may_take[asked] = find_pools(offering, request[MASK], request[WANTED])
+  end
+  return offering.may_take[asked]
+end
+
 local function already_in(live, offering)
-  for index = 1, #live, 2 do
-    if live[index] == offering.name then
-      local enrollment = live[index + 1]
+  for _, entry in ipairs(live) do
+    if entry[Entry.OFFERING] == offering.name then
+      local enrollment = entry[Entry.ENROLLMENT]
       local record = record_of(enrollment)
       local position = record[Record.STATUS] == 'waitlisted' and position_of(offering, record, enrollment) or 0
       return answer(Outcome.ALREADY_IN, enrollment, packed_records[enrollment], position)
@@ -77,8 +89,8 @@ end
 
 local function enrolled_on(day, live, limit)
   local number = 0
-  for index = 1, #live, 2 do
-    local other = offering_of(live[index])
+  for _, entry in ipairs(live) do
+    local other = offering_of(entry[Entry.OFFERING])
     if counts_for(limit, other.kind) then
       for _, taken_day in ipairs(other.days) do
         if taken_day == day then
@@ -93,8 +105,8 @@ end
 
 local function enrolled(live, limit)
   local number = 0
-  for index = 1, #live, 2 do
-    if counts_for(limit, offering_of(live[index]).kind) then
+  for _, entry in ipairs(live) do
+    if counts_for(limit, offering_of(entry[Entry.OFFERING]).kind) then
       number = number + 1
     end
   end
@@ -122,9 +134,9 @@ end
 
 -- Returns the name of an offering the member is in that meets at the same time, or nil.
 local function overlap(offering, live)
-  for index = 1, #live, 2 do
+  for _, entry in ipairs(live) do
     for _, other in ipairs(offering.overlaps) do
-      if other == live[index] then
+      if other == entry[Entry.OFFERING] then
         return other
       end
     end
@@ -144,9 +156,9 @@ local function queues_for(offering, request, may_take)
   return queues
 end
 
-local function enrol(offering, request, field, may_take, pool)
-  local enrollment, position = request[ENROLLMENT], 0
-  local record = {offering.name, request[MEMBER], '', 'waitlisted', 0, 0, 1, 0, now, {}}
+local function enrol(offering, request, may_take, pool)
+  local member, enrollment, position = request[MEMBER], request[ENROLLMENT], 0
+  local record = {offering.name, member, '', 'waitlisted', 0, 0, 1, 0, now, {}}
   if pool then
     record[Record.POOL] = pool.pool
     record[Record.SEAT] = take_seat(offering, pool)
@@ -160,21 +172,13 @@ local function enrol(offering, request, field, may_take, pool)
     position = offering.waiting + 1
     record[Record.QUEUES] = queues_for(offering, request, may_take)
   end
-  log_change('enrolled', {request[ACTOR], request[CHANNEL]}, enrollment, record,
-    {request[KEY], request[WANTED], position})
+  log_change({
+    SCHEMA, 'enrolled', now, request[ACTOR], request[CHANNEL], enrollment, request[KEY], request[WANTED], position,
+  }, record)
   if not pool then
     start_waiting(offering, record, enrollment)
   end
-  add_live(request[MEMBER], offering.name, enrollment)
-  if field then
-    local first = {
-      enrollment, request[WANTED], record[Record.STATUS], record[Record.POOL], record[Record.SEAT],
-      record[Record.EXPIRES_AT], position,
-    }
-    first_answers[field] = first
-    request_writes[#request_writes + 1] = field
-    request_writes[#request_writes + 1] = cmsgpack.pack(first)
-  end
+  add_live(member, {offering.name, enrollment, request[KEY], request[WANTED], position})
   return answer(record[Record.STATUS], enrollment, packed_records[enrollment], position)
 end
 
@@ -182,8 +186,8 @@ local function decide(request)
   if request[VERSION] ~= version then
     return refuse(Outcome.STALE)
   end
-  local field = request[KEY] ~= '' and request[MEMBER] .. ' ' .. request[KEY]
-  local first = field and first_answer_of(field)
+  local live = live_of(request[MEMBER])
+  local first = first_answer_of(request, live)
   if first then
     return replay(first, request)
   end
@@ -198,7 +202,6 @@ local function decide(request)
   if not may_take then
     return refuse(Outcome.NOT_ELIGIBLE)
   end
-  local live = live_of(request[MEMBER])
   local present = already_in(live, offering)
   if present then
     return present
@@ -215,7 +218,7 @@ local function decide(request)
   if not pool and offering.waiting >= offering.waiting_max then
     return refuse(Outcome.SOLD_OUT)
   end
-  return enrol(offering, request, field, may_take, pool)
+  return enrol(offering, request, may_take, pool)
 end
 
 if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[2]) then
@@ -225,10 +228,13 @@ if advance() then
   commit()
   return {Outcome.BEHIND}
 end
-local answers = {}
-for index, request in ipairs(cmsgpack.unpack(ARGV[1])) do
+local requests, members, answers = cmsgpack.unpack(ARGV[1]), {}, {}
+for index, request in ipairs(requests) do
+  members[index] = request[MEMBER]
+end
+read_live(members)
+for index, request in ipairs(requests) do
   answers[index] = decide(request)
 end
 commit()
-call_in_chunks('HSET', Key.REQUESTS, request_writes)
 return reply(answers)

@@ -14,7 +14,6 @@ local function decide(request)
   local pool, seat = string.match(request[10], '^(.*)/(%d+)$')
   promised = tonumber(seat)
   local offering = offering_of(request[OFFERING])
-  local field = request[KEY] ~= '' and request[MEMBER] .. ' ' .. request[KEY]
-  return enrol(offering, request, field, pools_for(offering, request), pool_of(offering, pool))
+  return enrol(offering, request, pools_for(offering, request), pool_of(offering, pool))
 end
 

@@ -171,12 +171,12 @@ async def test_wanted_pool_is_the_only_one_that_will_do(stand: Stand) -> None:
 
 async def test_replay_gives_the_first_answer_whatever_came_later(stand: Stand) -> None:
     await stand.publish(campaign(offering(waitlist={"size_max": 5})))
-    first = [await stand.sign_up(f"m{number}", key="k") for number in range(4)]
-    assert [each.outcome for each in first] == ["confirmed", "confirmed", "waitlisted", "waitlisted"]
+    first = [await stand.sign_up(f"m{number}", key="k") for number in range(5)]
+    assert [each.outcome for each in first] == ["confirmed"] * 2 + ["waitlisted"] * 3
     await stand.cancel(first[0].enrollment)
     await stand.cancel(first[3].enrollment)
     await stand.publish(campaign(offering(opens=at(hours=-3), closes=at(hours=-2), waitlist={"size_max": 5})))
-    again = [await stand.sign_up(f"m{number}", key="k") for number in range(4)]
+    again = [await stand.sign_up(f"m{number}", key="k") for number in range(5)]
     for before, after in zip(first, again, strict=True):
         assert before.record is not None
         assert after.record is not None
@@ -187,6 +187,30 @@ async def test_replay_gives_the_first_answer_whatever_came_later(stand: Stand) -
             after.position,
             after.enrollment,
         )
+
+
+async def test_each_key_of_a_member_has_its_own_answer(stand: Stand) -> None:
+    await stand.publish(campaign(offering("a"), offering("b")))
+    asked = [("a", "k1"), ("b", "k2"), ("a", "k3")]
+    first = []
+    for name, key in asked:
+        first.append(await stand.sign_up("m1", name, key=key))
+        if key == "k1":
+            await stand.cancel(first[0].enrollment)
+    again = [await stand.sign_up("m1", name, key=key) for name, key in asked]
+    assert [each.outcome for each in again] == ["confirmed"] * 3
+    assert [each.record for each in again] == [each.record for each in first]
+    assert len({each.enrollment for each in again}) == 3
+
+
+async def test_replay_of_what_lapses_in_the_same_call(stand: Stand) -> None:
+    await stand.publish(campaign(offering(hold_ttl_s=1)))
+    first = await stand.sign_up("m1", key="k")
+    assert first.record is not None
+    await asyncio.sleep(first.record.expires_at / 1000 - stand.runtime.clock.now_ms() / 1000 + 0.002)
+    again = await stand.sign_up("m1", key="k")
+    assert (again.outcome, again.record) == ("held", first.record)
+    assert await stand.told() == [("enrolled", "held"), ("lapsed", "lapsed")]
 
 
 async def test_replay_at_the_same_moment_is_one_sign_up(stand: Stand) -> None:

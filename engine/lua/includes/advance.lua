@@ -7,10 +7,10 @@ local steps = 0
 
 local function give_seat(offering, pool, enrollment)
   local record = record_of(enrollment)
+  begin_change(enrollment, record)
   stop_waiting(offering, record, enrollment)
   record[Record.POOL] = pool.pool
   record[Record.SEAT] = take_seat(offering, pool)
-  record[Record.VERSION] = record[Record.VERSION] + 1
   if offering.promotion == 'offer' then
     record[Record.STATUS] = 'offered'
     record[Record.EXPIRES_AT] = now + offering.offer_ttl_ms
@@ -18,7 +18,7 @@ local function give_seat(offering, pool, enrollment)
   else
     record[Record.STATUS] = 'confirmed'
   end
-  log_change('promoted', SYSTEM, enrollment, record)
+  log_change({SCHEMA, 'promoted', now, SYSTEM[1], SYSTEM[2], enrollment}, record)
 end
 
 -- Gives free seats to those who wait, until no seat is free that a waiting one may take.
@@ -44,6 +44,7 @@ end
 
 -- Ends a live enrollment; its seat is free, and given on by promote().
 local function leave(kind, status, by, offering, enrollment, record)
+  begin_change(enrollment, record)
   if record[Record.STATUS] == 'waitlisted' then
     stop_waiting(offering, record, enrollment)
   else
@@ -55,9 +56,8 @@ local function leave(kind, status, by, offering, enrollment, record)
   record[Record.STATUS] = status
   record[Record.SEAT] = 0
   record[Record.EXPIRES_AT] = 0
-  record[Record.VERSION] = record[Record.VERSION] + 1
   remove_live(record[Record.MEMBER], enrollment)
-  log_change(kind, by, enrollment, record)
+  log_change({SCHEMA, kind, now, by[1], by[2], enrollment}, record)
 end
 
 local due = {}

@@ -1,10 +1,16 @@
 -- Answers, packed here so that a record that is packed already is not packed again. The layout is that of
 -- live/decisions.py: {outcome, seq, fact, enrollment, position, record}; a refusal ends after its fact.
 
-local ARRAY_OF_3, ARRAY_OF_6 = string.char(0x93), string.char(0x96)
+local ARRAY_OF_6 = string.char(0x96)
+
+-- Refusals come in runs: the same one is packed once.
+local last = {}
 
 local function refuse(outcome, fact)
-  return ARRAY_OF_3 .. cmsgpack.pack(outcome, seq, fact or '')
+  if last.outcome ~= outcome or last.fact ~= fact or last.seq ~= seq then
+    last = {outcome = outcome, fact = fact, seq = seq, packed = cmsgpack.pack({outcome, seq, fact or ''})}
+  end
+  return last.packed
 end
 
 local function answer(outcome, enrollment, packed_record, position)

@@ -17,24 +17,25 @@ local function commit()
   end
   call_in_chunks('HSET', Key.COUNTS, counts)
 
-  local kept, gone = {}, {}
+  local lists = {}
   for member in pairs(live_changed) do
-    local list = live[member]
-    if #list > 0 then
-      kept[#kept + 1] = member
-      kept[#kept + 1] = cmsgpack.pack(list)
-    else
-      gone[#gone + 1] = member
-    end
+    lists[#lists + 1] = member
+    lists[#lists + 1] = cmsgpack.pack(live[member])
   end
-  call_in_chunks('HSET', Key.MEMBERS, kept)
-  call_in_chunks('HDEL', Key.MEMBERS, gone)
+  call_in_chunks('HSET', Key.MEMBERS, lists)
   call_in_chunks('HSET', Key.ENROLLMENTS, record_writes)
+  call_in_chunks('HSET', Key.REQUESTS, request_writes)
 
-  if #log > 0 then
+  local logged = #log_headers
+  if logged > 0 then
     redis.call('HSET', Key.META, 'seq', seq)
   end
-  for _, event in ipairs(log) do
-    redis.call('XADD', Key.EVENTS, epoch .. '-' .. event[1], unpack(event, 2))
+  for index, header in ipairs(log_headers) do
+    local id, record = epoch .. '-' .. seq - logged + index, log_records[index]
+    if record then
+      redis.call('XADD', Key.EVENTS, id, 'h', header, 'r', record)
+    else
+      redis.call('XADD', Key.EVENTS, id, 'h', header)
+    end
   end
 end

@@ -1,4 +1,4 @@
--- Enrollments, the live ones of each member, and the event that every change of an enrollment leaves.
+-- Enrollments, the live ones of each member, what replays need, and the event that every change leaves.
 
 local Record = {
   OFFERING = 1, MEMBER = 2, POOL = 3, STATUS = 4, SEAT = 5,
@@ -19,64 +19,105 @@ local function record_of(enrollment)
   return record or nil
 end
 
+-- A live enrollment of a member, as in MEMBERS. KEY, WANTED and POSITION are of the sign-up; KEY is "" when it had
+-- none, and once its first answer is in REQUESTS.
+local Entry = {OFFERING = 1, ENROLLMENT = 2, KEY = 3, WANTED = 4, POSITION = 5}
+
+-- The list of a member who was never in; one who was once in keeps a list, of no entries if need be.
+local NEVER_IN = {}
+
 local live, live_changed = {}, {}
 
--- The member's live enrollments: offering, enrollment, offering, enrollment, …
-local function live_of(member)
-  local list = live[member]
-  if list == nil then
-    local packed = redis.call('HGET', Key.MEMBERS, member)
-    list = packed and cmsgpack.unpack(packed) or {}
-    live[member] = list
+-- Reads the lists of many members at once.
+local function read_live(members)
+  local found = redis.call('HMGET', Key.MEMBERS, unpack(members))
+  for index, member in ipairs(members) do
+    if not live[member] then
+      live[member] = found[index] and cmsgpack.unpack(found[index]) or NEVER_IN
+    end
   end
-  return list
 end
 
-local function add_live(member, offering, enrollment)
+local function live_of(member)
+  if not live[member] then
+    read_live({member})
+  end
+  return live[member]
+end
+
+local function add_live(member, entry)
   local list = live_of(member)
-  list[#list + 1] = offering
-  list[#list + 1] = enrollment
+  if list == NEVER_IN then
+    list = {}
+    live[member] = list
+  end
+  list[#list + 1] = entry
   live_changed[member] = true
 end
 
 local function remove_live(member, enrollment)
-  local list, rest = live_of(member), {}
-  for index = 1, #list, 2 do
-    if list[index + 1] ~= enrollment then
-      rest[#rest + 1] = list[index]
-      rest[#rest + 1] = list[index + 1]
+  local rest = {}
+  for _, entry in ipairs(live_of(member)) do
+    if entry[Entry.ENROLLMENT] ~= enrollment then
+      rest[#rest + 1] = entry
     end
   end
   live[member] = rest
   live_changed[member] = true
 end
 
-local log = {}
+-- What sign-ups were answered with, by "<member> <key>": {enrollment, wanted, status, pool, seat, expires_at,
+-- position}. Until an enrollment changes, its record and its entry in MEMBERS say it; REQUESTS has it from then on.
+local first_answers, request_writes = {}, {}
 
--- Takes the next seq for an event that has no enrollment.
-local function log_campaign(kind, offering, pool)
-  seq = seq + 1
-  log[#log + 1] = {
-    seq, 'h', cmsgpack.pack({SCHEMA, kind, now, 'system', 'engine', '', '', '', 0, offering, pool}),
+local function first_answer_in(entry)
+  local record = record_of(entry[Entry.ENROLLMENT])
+  return {
+    entry[Entry.ENROLLMENT], entry[Entry.WANTED], record[Record.STATUS], record[Record.POOL], record[Record.SEAT],
+    record[Record.EXPIRES_AT], entry[Entry.POSITION],
   }
 end
 
--- Takes the next seq for a change of an enrollment. `by` is {actor, channel}; request is {key, wanted, position}
--- of a sign-up, which a replay after a rebuild needs.
-local function log_change(kind, by, enrollment, record, request)
-  seq = seq + 1
-  if record[Record.SEQ] == 0 then
-    record[Record.SEQ] = seq
+-- Comes before any change of an enrollment that is there.
+local function begin_change(enrollment, record)
+  local member = record[Record.MEMBER]
+  for _, entry in ipairs(record[Record.VERSION] == 1 and live_of(member) or {}) do
+    if entry[Entry.ENROLLMENT] == enrollment and entry[Entry.KEY] ~= '' then
+      local field, first = member .. ' ' .. entry[Entry.KEY], first_answer_in(entry)
+      first_answers[field] = first
+      request_writes[#request_writes + 1] = field
+      request_writes[#request_writes + 1] = cmsgpack.pack(first)
+      entry[Entry.KEY] = ''
+      live_changed[member] = true
+    end
   end
-  local packed = cmsgpack.pack(record)
+  record[Record.VERSION] = record[Record.VERSION] + 1
+end
+
+local log_headers, log_records = {}, {}
+
+-- Takes the next seq for an event; domain/events.py has the order of a header. `packed_record` is false for a
+-- campaign's own events.
+local function log(header, packed_record)
+  seq = seq + 1
+  log_headers[#log_headers + 1] = cmsgpack.pack(header)
+  log_records[#log_headers] = packed_record
+end
+
+local function log_campaign(kind, offering, pool)
+  log({SCHEMA, kind, now, 'system', 'engine', '', '', '', 0, offering, pool}, false)
+end
+
+-- Takes the next seq for a change of the enrollment that the header names.
+local function log_change(header, record)
+  if record[Record.SEQ] == 0 then
+    record[Record.SEQ] = seq + 1
+  end
+  local enrollment, packed = header[6], cmsgpack.pack(record)
   records[enrollment], packed_records[enrollment] = record, packed
   record_writes[#record_writes + 1] = enrollment
   record_writes[#record_writes + 1] = packed
-  local header = {SCHEMA, kind, now, by[1], by[2], enrollment}
-  if request then
-    header[7], header[8], header[9] = request[1], request[2], request[3]
-  end
-  log[#log + 1] = {seq, 'h', cmsgpack.pack(header), 'r', packed}
+  log(header, packed)
 end
 
 local SYSTEM = {'system', 'engine'}

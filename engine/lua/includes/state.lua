@@ -30,6 +30,7 @@ end
 local function unpack_offering(name, packed)
   local offering = cmsgpack.unpack(packed)
   offering.name = name
+  offering.may_take = {}
   local counts = redis.call('HMGET', Key.COUNTS, unpack(count_names(offering)))
   offering.waiting = tonumber(counts[1] or 0)
   for index, pool in ipairs(offering.pools) do
