@@ -162,19 +162,23 @@ async def test_drain_waits_for_everything() -> None:
 
 async def test_each_batch_is_measured_from_arrival_to_answer() -> None:
     sender, landed = Sender(), list[Landed[int]]()
-    clock = iter(range(100))
-    queue = GroupCommit(
-        sender.send, Limits(batches_in_flight_max=1), landed.append, lambda: float(next(clock))
-    )
-    first = queue.submit(1)  # at 0, sent at 1
+    clock = [0.0]
+    queue = GroupCommit(sender.send, Limits(batches_in_flight_max=1), landed.append, lambda: clock[0])
+    first = queue.submit(1)
+    clock[0] = 1.0
     await sender.until_sent(1)
-    later = [queue.submit(request) for request in (2, 3)]  # at 2 and 3
-    for number in range(2):
-        await sender.until_sent(number + 1)
-        sender.answers[number].set_result(None)
+    later = []
+    for request in (2, 3):
+        clock[0] += 1
+        later.append(queue.submit(request))
+    clock[0] = 4.0
+    sender.answers[0].set_result(None)
+    await sender.until_sent(2)
+    clock[0] = 6.0
+    sender.answers[1].set_result(None)
     assert [await first, *await asyncio.gather(*later)] == [10, 20, 30]
     await queue.drain()
-    assert landed == [Landed([10], [0.0], 1.0, 4.0), Landed([20, 30], [2.0, 3.0], 5.0, 6.0)]
+    assert landed == [Landed([10], [0.0], 1.0, 4.0), Landed([20, 30], [2.0, 3.0], 4.0, 6.0)]
 
 
 async def test_what_a_full_queue_refuses_is_counted() -> None:
