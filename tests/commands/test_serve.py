@@ -109,6 +109,7 @@ def test_two_processes_answer_on_one_port(data_directory: Path) -> None:
         ops = token(data_directory, "o", "--role", "ops")
         status = json.loads(ask(served, "GET", "/v1/ops/status", ops)[1])
         assert status["campaigns"][0]["decisions"] == {"confirmed": 4}
+        assert (status["batches"]["sign_up"]["entries"], status["queue_entries"]) == (4, 0)
         assert served.stop() == 0
 
 
