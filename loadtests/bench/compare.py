@@ -110,6 +110,8 @@ def _subjects(stack: ExitStack, chosen: str, secret: str, versions: dict[str, st
     if "a" in chosen:
         shown = subjects.definition(fsync)[0] if fsync else json.dumps(campaigns.PAGE).encode()
         bare = stack.enter_context(parties.bare(shown))
+        calm = stack.enter_context(parties.bare(shown, "--calm"))
+        yield subjects.seats("a-calm", "a  bare aiohttp, POST, collector calmed", "", calm)
         yield subjects.seats("a", "a  bare aiohttp, POST", "", bare)
     if fsync and "d" in chosen:
         yield subjects.seats("d", "d  engine, HTTP, seats", "fsync", fsync)
@@ -158,6 +160,15 @@ def _slower_baselines(stack: ExitStack, chosen: str, versions: dict[str, str]) -
 
 def _notes(rows: Mapping[str, Row]) -> Iterator[str]:
     """What the table cannot say."""
+    if "a-calm" in rows and "d" in rows:
+        faster, used = (
+            statistics.median(report.ratios(figure, rows["d"], rows["a-calm"]))
+            for figure in ("per_second", "api_us")
+        )
+        yield (
+            "Beside bare aiohttp with the collector set as the engine sets its own, (d) has "
+            f"{faster:.2f} of the throughput and {used:.2f} of the CPU of the api."
+        )
     if "c-fsync" in rows and "d" in rows:
         ours, theirs = (report.median(rows[name].samples).per_second for name in ("d", "c-fsync"))
         yield (

@@ -26,12 +26,12 @@ TOKEN_TTL_S: Final = 3600.0
 
 
 @contextmanager
-def bare(definition: bytes) -> Iterator[Party]:
+def bare(definition: bytes, *options: str) -> Iterator[Party]:
     """Bare aiohttp, which answers this definition."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         file.write(definition)
         file.flush()
-        with _program("bare", "--definition", file.name) as (port, pid):
+        with _program("bare", "--definition", file.name, *options) as (port, pid):
             yield Party("127.0.0.1", port, lambda: {pid: "api"})
 
 

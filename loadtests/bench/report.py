@@ -87,22 +87,25 @@ def median(samples: Sequence[Sample]) -> Sample:
 def judge(bounds: Sequence[Bound], rows: Mapping[str, Row]) -> list[Verdict]:
     """Each bound whose two rows were measured. A ratio is taken within a round, so that both had the same moment."""
     return [
-        _judge(bound, rows[bound.row].samples, rows[bound.beside].samples)
+        _judge(bound, rows[bound.row], rows[bound.beside])
         for bound in bounds
         if bound.row in rows and bound.beside in rows
     ]
 
 
-def _judge(bound: Bound, ours: Sequence[Sample], theirs: Sequence[Sample]) -> Verdict:
-    figure = FIGURES[bound.figure]
+def ratios(figure: Figure, ours: Row, theirs: Row) -> list[float]:
+    """A figure of one row beside another's, round by round."""
+    value = FIGURES[figure]
+    pairs = [(value(our), value(their)) for our, their in zip(ours.samples, theirs.samples, strict=True)]
     # In a short round the CPU may be less than the clock can tell.
-    ratios = [
-        figure(our) / figure(their) if figure(their) else math.inf
-        for our, their in zip(ours, theirs, strict=True)
-    ]
-    ratio = statistics.median(ratios)
+    return [our / their if their else math.inf for our, their in pairs]
+
+
+def _judge(bound: Bound, ours: Row, theirs: Row) -> Verdict:
+    found = ratios(bound.figure, ours, theirs)
+    ratio = statistics.median(found)
     holds = ratio >= bound.limit if bound.side == "at least" else ratio <= bound.limit
-    return Verdict(bound, ratio, ratios, holds)
+    return Verdict(bound, ratio, found, holds)
 
 
 def text(report: Report) -> str:

@@ -13,7 +13,19 @@ from loadtests.http_load import Load
 from tests import postgres
 
 ROWS = {
-    *("a", "a-get", "a-get-sale", "b-fsync", "b-memory", "d", "d-sold-out", "d-get", "d-304", "d-get-sale"),
+    *(
+        "a",
+        "a-calm",
+        "a-get",
+        "a-get-sale",
+        "b-fsync",
+        "b-memory",
+        "d",
+        "d-sold-out",
+        "d-get",
+        "d-304",
+        "d-get-sale",
+    ),
     *("d-memory", "e", "e-auth", "e-memory"),
 }
 

@@ -1,18 +1,21 @@
 """Bare aiohttp: JSON in, JSON out, and nothing decided. The ceiling of HTTP in one process.
 
 Fair because it does what aiohttp's documentation shows, on uvloop, and less than any service would: it verifies no
-token, checks no body, keeps nothing, and has no access log. A definition is answered from ready bytes.
+token, checks no body, keeps nothing, and has no access log. A definition is answered from ready bytes. With --calm
+the garbage collector is set as in the engine's processes, which nothing obliges a service to do.
 
-    python -m loadtests.bench.baselines.bare --definition FILE
+    python -m loadtests.bench.baselines.bare --definition FILE [--calm]
 """
 
 import argparse
+import gc
 from itertools import count
 from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
+from engine.commands.child import COLLECT_AFTER_OBJECTS
 from loadtests.bench.baselines import program
 
 
@@ -38,4 +41,10 @@ def make_app(definition: bytes) -> web.Application:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--definition", type=Path, required=True)
-    uvloop.run(program.serve(make_app(parser.parse_args().definition.read_bytes())))
+    parser.add_argument("--calm", action="store_true")
+    parsed = parser.parse_args()
+    if parsed.calm:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER_OBJECTS)
+    uvloop.run(program.serve(make_app(parsed.definition.read_bytes())))

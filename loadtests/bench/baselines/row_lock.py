@@ -24,7 +24,7 @@ from fastapi import FastAPI, Header, HTTPException
 
 from loadtests.bench.baselines import program
 
-CONNECTIONS = 8
+CONNECTIONS = 4
 SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS offerings (
         offering text PRIMARY KEY, capacity int NOT NULL, taken int NOT NULL DEFAULT 0
