@@ -88,12 +88,14 @@ def check(
     *,
     interrupted: bool = False,
     by_clock: Iterable[Sequence[Exchange]] | None = None,
+    look_age_s: float = 0,
 ) -> list[Violation]:
     """Every violation. `log` is the campaign's log from its beginning, in order.
 
     Where the rush was `interrupted`, requests may be without an answer, or be answered 503. Where the exchanges come
     from several machines, `by_clock` has the same ones apart by machine: their clocks cannot be compared, so that real
-    time is checked among the exchanges of each. All of a member's are of one machine.
+    time is checked among the exchanges of each. All of a member's are of one machine. What a look at the campaign shows
+    may be `look_age_s` old, by default not at all: order.LOOK_AGE_S_MAX where several api processes decide.
     """
     units = {exchange.member: exchange.unit for exchange in exchanges}
     refusals = [
@@ -109,7 +111,7 @@ def check(
         *_keys(exchanges),
         *_owners(log, exchanges),
         *_read_after_write(log, exchanges),
-        *(found for part in by_clock or [exchanges] for found in real_time(log, part)),
+        *(found for part in by_clock or [exchanges] for found in real_time(log, part, look_age_s)),
     ]
 
 

@@ -4,6 +4,7 @@ M. Herlihy and J. Wing, "Linearizability: A Correctness Condition for Concurrent
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -24,13 +25,20 @@ _enrollment = msgspec.json.Decoder(Enrollment)
 _as_of = msgspec.json.Decoder(_AsOf)
 
 
-def real_time(log: Iterable[Event], exchanges: Sequence[Exchange]) -> Iterator[Violation]:
+LOOK_AGE_S_MAX: Final = 0.1
+"""How old the counts may be that a look shows where several api processes decide: each knows of the others' so late."""
+
+
+def real_time(
+    log: Iterable[Event], exchanges: Sequence[Exchange], look_age_s: float = 0
+) -> Iterator[Violation]:
     """Every request that was decided before one which had been answered when it was sent.
 
-    Decisions have a seq each; refusals and looks name the last one that they were decided after.
+    Decisions have a seq each; refusals and looks name the last one that they were decided after. What a look shows
+    may be `look_age_s` old.
     """
     decided = _decided(log, exchanges)
-    looked = list(_looked(exchanges))
+    looked = list(_looked(exchanges, int(look_age_s * 1e9)))
     answers = sorted([*((answered, seq) for seq, (_, answered) in decided.items()),
                       *((answered, seq) for _, answered, seq in looked)])  # fmt: skip
     questions = sorted([*((sent, seq, True) for seq, (sent, _) in decided.items()),
@@ -81,10 +89,11 @@ def _request(exchange: Exchange) -> tuple[str, ...]:
     return (exchange.member, exchange.key, exchange.offering, exchange.wanted)
 
 
-def _looked(exchanges: Iterable[Exchange]) -> Iterator[tuple[int, int, int]]:
-    """When it was sent and answered, and the seq as of which it was decided."""
+def _looked(exchanges: Iterable[Exchange], look_age_ns: int) -> Iterator[tuple[int, int, int]]:
+    """When it was decided at the earliest, when answered, and the seq as of which."""
     for exchange in exchanges:
         refused = exchange.status == 409 or (exchange.kind == "sign_up" and exchange.status in (403, 410))
         if refused or (exchange.kind == "campaign" and exchange.status in (200, 304)):
             said = _as_of.decode(exchange.body)
-            yield exchange.sent_ns, exchange.answered_ns, said.as_of_seq or said.seq
+            age_ns = look_age_ns if exchange.kind == "campaign" else 0
+            yield exchange.sent_ns - age_ns, exchange.answered_ns, said.as_of_seq or said.seq

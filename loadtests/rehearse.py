@@ -60,8 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _rehearse(options: argparse.Namespace, for_locust: Sequence[str], place: Target) -> int:
     plan = _plan(options)
-    directory = options.results or RESULTS / f"rehearsal-{plan.scenario}-{plan.run}"
-    directory.mkdir(parents=True)
+    directory: Path = (options.results or RESULTS / f"rehearsal-{plan.scenario}-{plan.run}").resolve()
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise Unfit(f"--results {directory}: {error.strerror}") from None
     report, log = directory / "report.html", directory / "locust.log"
     command = [*_locust(plan.scenario), *_users(plan), "--host", place.url, "--html", str(report),
                "--logfile", str(log), "--exchanges", str(directory), "--plan", plan.encode(),

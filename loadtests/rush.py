@@ -212,12 +212,17 @@ def _pending(status: bytes, name: str) -> int:
 
 
 def examine(
-    database_url: str, exchanges: list[Exchange], seen: Seen | None = None, *, interrupted: bool = False
+    database_url: str,
+    exchanges: list[Exchange],
+    seen: Seen | None = None,
+    *,
+    interrupted: bool = False,
+    look_age_s: float = 0,
 ) -> Report:
     """Check what was answered, and what is shown at the end, against the ledger."""
     campaign, log = asyncio.run(read_ledger(database_url, CAMPAIGN))
     violations = [
-        *checker.check(campaign, log, exchanges, interrupted=interrupted),
+        *checker.check(campaign, log, exchanges, interrupted=interrupted, look_age_s=look_age_s),
         *checker.full(campaign, log),
         *(checker.shown(campaign, log, seen) if seen else ()),
     ]

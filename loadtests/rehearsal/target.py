@@ -16,6 +16,7 @@ from msgspec import Struct
 from api import tokens
 from engine.domain.person import Person
 from loadtests.deployment import ROOT, Deployment, embedded_ledger
+from loadtests.order import LOOK_AGE_S_MAX
 from loadtests.rush import data_directory
 
 PREFLIGHT_TIMEOUT_S: Final = 10
@@ -33,6 +34,8 @@ class Target(Struct, frozen=True):
     database_url: str
     settings: dict[str, str]
     """Environment variables of `seatrush audit`; a URL may hold a password, so that they are no options."""
+    look_age_s: float = LOOK_AGE_S_MAX
+    """How old what it shows of a campaign may be."""
 
     def audit(self, campaigns: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run `seatrush audit` on some campaigns."""
@@ -70,12 +73,13 @@ def target(options: Namespace) -> Iterator[Target]:
         return
     with data_directory() as data:
         try:
-            deployment = Deployment(data, *(["--processes", str(options.api_processes)]))
+            deployment = Deployment(data, "--processes", str(options.api_processes))
         except RuntimeError as error:
             raise Unfit(str(error)) from None
         try:
             settings = {"SEATRUSH_DATA": str(data)}
-            yield Target(deployment.url, deployment.secret, embedded_ledger(data), settings)
+            age_s = LOOK_AGE_S_MAX if options.api_processes > 1 else 0
+            yield Target(deployment.url, deployment.secret, embedded_ledger(data), settings, age_s)
         finally:
             deployment.close()
 
@@ -86,8 +90,9 @@ def elsewhere(options: Namespace) -> Target:
     database_url = options.database or os.environ.get("SEATRUSH_DATABASE_URL")
     settings = {}
     if options.data:
-        settings["SEATRUSH_DATA"] = str(options.data)
-        database_url = database_url or embedded_ledger(options.data.resolve())
+        data = options.data.resolve()
+        settings["SEATRUSH_DATA"] = str(data)
+        database_url = database_url or embedded_ledger(data)
     elif not (redis_url and database_url):
         raise Unfit(
             "--url needs --data, or --redis and --database: without them nothing can be checked afterwards"

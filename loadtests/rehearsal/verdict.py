@@ -68,7 +68,14 @@ def _examine(
     seated = sorted({each.member for each in exchanges if each.status == 201})[:MEMBERS_SHOWN_MAX]
     seen = asyncio.run(rush.look_at(name, place.url, place.secret, seated))
     campaign, log = asyncio.run(rush.read_ledger(place.database_url, name))
-    violations = checker.check(campaign, log, exchanges, interrupted=True, by_clock=list(by_machine.values()))
+    violations = checker.check(
+        campaign,
+        log,
+        exchanges,
+        interrupted=True,
+        by_clock=list(by_machine.values()),
+        look_age_s=place.look_age_s,
+    )
     if not plan.churns(name):
         violations += checker.shown(campaign, log, seen)
     return campaign, log, violations

@@ -241,6 +241,15 @@ def test_an_answer_of_other_bytes(rule: str, index: int, old: bytes, new: bytes)
     assert rule in rush.rules()
 
 
+def test_a_look_may_be_as_old_as_is_said() -> None:
+    rush = good()
+    sent_ns = rush.exchanges[11].answered_ns + 100  # after seq 8 was answered
+    rush.exchange(18, sent_ns=sent_ns, answered_ns=sent_ns + 1, body=b'{"seq":7}')
+    for look_age_s, rules in ((0, ["real_time"]), (100e-9, []), (99e-9, ["real_time"])):
+        found = checker.check(CAMPAIGN, rush.log, rush.exchanges, look_age_s=look_age_s)
+        assert [violation.rule for violation in found] == rules
+
+
 def test_an_answer_that_is_not_in_the_log() -> None:
     rush = good()
     del rush.log[7]

@@ -57,7 +57,7 @@ RUNS: Final[dict[str, tuple[str, ...]]] = {
     "rush": ("rush", "--members", "200", "--workshops", "3", "--seats", "10", "--processes", "2"),
     "websocket": ("rush", "--members", "100", "--workshops", "3", "--seats", "10", "--door", "websocket"),
     "browse": ("browse", "--members", "60", "--run-time", "4"),
-    "churn": ("churn", "--members", "60", "--seats", "6", "--run-time", "8"),
+    "churn": ("churn", "--members", "100", "--seats", "6", "--run-time", "8"),
     "mixed": ("mixed", "--members", "90", "--campaigns", "3", "--seats", "6", "--run-time", "5"),
 }
 

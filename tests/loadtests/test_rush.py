@@ -17,6 +17,7 @@ from engine.domain.campaign import Campaign
 from engine.live import keys
 from loadtests import checker, crash, member, rush
 from loadtests.deployment import ROOT, Deployment, audit, embedded_ledger
+from loadtests.order import LOOK_AGE_S_MAX
 
 
 def test_rush(data_directory: Path) -> None:
@@ -25,7 +26,9 @@ def test_rush(data_directory: Path) -> None:
 
 def test_rush_on_several_apis(data_directory: Path) -> None:
     where = ["--processes", "2"]
-    check_rush(data_directory / "data", 1_000, where, embedded_ledger(data_directory / "data"))
+    check_rush(
+        data_directory / "data", 1_000, where, embedded_ledger(data_directory / "data"), LOOK_AGE_S_MAX
+    )
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
@@ -39,7 +42,9 @@ def test_rush_on_each_redis_and_ledger(
     check_rush(data_directory / "data", 1_000, where, database_url)
 
 
-def check_rush(data: Path, members: int, where: Sequence[str], database_url: str) -> None:
+def check_rush(
+    data: Path, members: int, where: Sequence[str], database_url: str, look_age_s: float = 0
+) -> None:
     """A rush on a deployment: every promise holds, whatever should happen in one did, and the audit agrees."""
     deployment = Deployment(data, "--apply", str(rush.SAMPLE), *where)
     try:
@@ -47,7 +52,7 @@ def check_rush(data: Path, members: int, where: Sequence[str], database_url: str
         seen = rush.look(deployment.url, deployment.secret, exchanges)
     finally:
         assert deployment.stop() == 0
-    report = rush.examine(database_url, exchanges, seen)
+    report = rush.examine(database_url, exchanges, seen, look_age_s=look_age_s)
     assert report.violations == [], report.in_words()
     answers = {(each.kind, each.status, checker.refusal_of(each).code) for each in exchanges}
     assert answers == {(kind, *answer) for kind, expected in checker.EXPECTED.items() for answer in expected}
