@@ -89,10 +89,19 @@ def _split(text: str, expected: str) -> SplitResult:
 
 
 def _redis_url(text: str) -> str:
-    expected = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
+    expected = (
+        "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH or redis-cluster://HOST:PORT,HOST:PORT"
+    )
+    if nodes := cluster_nodes(text):
+        for node in nodes:
+            url = _split(node, expected)
+            # A cluster has no databases but the first.
+            if not url.hostname or url.path or url.query:
+                raise ValueError(expected)
+        return text
     url = _split(text, expected)
-    if "cluster" in url.scheme or "sentinel" in url.scheme:
-        raise ValueError(f"{expected}; Redis Cluster and Sentinel are not available yet")
+    if "sentinel" in url.scheme:
+        raise ValueError(f"{expected}; Sentinel is not available yet")
     # A query could turn on what the deciding client must not do, such as retrying by itself.
     if url.query:
         raise ValueError(f"{expected}, without a query")
@@ -108,6 +117,18 @@ def _redis_url(text: str) -> str:
     if not fits:
         raise ValueError(expected)
     return text
+
+
+def cluster_nodes(url: str) -> list[str]:
+    """`redis-cluster://USER:PASSWORD@HOST:PORT,HOST:PORT` as a URL for each node, such as redis://USER:PASSWORD@HOST:PORT.
+
+    `rediss-cluster` likewise. Empty for every other URL.
+    """
+    scheme, _, authority = url.partition("://")
+    if scheme not in ("redis-cluster", "rediss-cluster"):
+        return []
+    user, at, addresses = authority.rpartition("@")
+    return [f"{scheme.removesuffix('-cluster')}://{user}{at}{address}" for address in addresses.split(",")]
 
 
 def _database_url(text: str) -> str:
@@ -168,7 +189,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str | None,
         Setting(
-            "Redis 7.0 or newer, or Valkey; without it an embedded one in the data directory", _redis_url
+            "Redis 7.0 or newer, or Valkey, or a cluster of either (redis-cluster://); without it an embedded one in "
+            "the data directory",
+            _redis_url,
         ),
     ] = None
     database_url: Annotated[

@@ -121,6 +121,11 @@ RECORDER_GAPS = Counter("seatrush_recorder_gaps", "Streams found without the nex
 DEAD_LETTERS = Counter(
     "seatrush_dead_letters", "Events that could not be applied to the ledger.", ["campaign"]
 )
+REDIS_RETRIES = Counter(
+    "seatrush_redis_retries",
+    "Calls sent again, or elsewhere, after a reply which proves that nothing ran, by its code.",
+    ["code"],
+)
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 

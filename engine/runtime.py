@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from engine import metrics
 from engine.clock import Clock, SystemClock
-from engine.config import Settings, redact
+from engine.config import Settings, cluster_nodes, redact
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
+from engine.live.cluster import Cluster
 from engine.live.counts import CountsReader
 from engine.live.decisions import Decision, Decisions
 from engine.live.fsync import FsyncProbe
@@ -87,6 +88,13 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{(settings.data / EMBEDDED_LEDGER).resolve()}"
 
 
+def _server(settings: Settings) -> Server:
+    url, fsync = redis_url(settings), settings.durability == "fsync"
+    if nodes := cluster_nodes(url):
+        return Cluster(nodes, fsync=fsync, timeout_s=settings.decision_timeout_s)
+    return Server(url, fsync=fsync, timeout_s=settings.decision_timeout_s)
+
+
 def _where(settings: Settings, reason: str) -> str:
     if settings.redis_url is None:
         return f"no Redis answers for data directory {settings.data}: is `seatrush serve` running on it? ({reason})"
@@ -123,9 +131,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         await ledger.open()
         if settings.database_url is None:
             await ledger.migrate()
-        server = Server(
-            redis_url(settings), fsync=settings.durability == "fsync", timeout_s=settings.decision_timeout_s
-        )
+        server = _server(settings)
         stack.push_async_callback(server.close)
         try:
             await server.ping()

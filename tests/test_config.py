@@ -91,8 +91,14 @@ def test_bounds_can_be_set_by_the_code_too() -> None:
         ("redis_url", "redis://h/0?retry_on_timeout=1", "without a query"),
         ("redis_url", "redis://h/0\n", "redis://HOST"),
         ("redis_url", "unix://redis.sock", "redis://HOST"),
-        ("redis_url", "redis+cluster://h:6379", "Cluster and Sentinel are not available yet"),
-        ("redis_url", "redis-sentinel://h:26379/main", "Cluster and Sentinel are not available yet"),
+        ("redis_url", "redis+cluster://h:6379", "redis-cluster://HOST"),
+        ("redis_url", "redis-cluster://", "redis-cluster://HOST"),
+        ("redis_url", "redis-cluster://a:7000,", "redis-cluster://HOST"),
+        ("redis_url", "redis-cluster://a:7000,b:port", "redis-cluster://HOST"),
+        ("redis_url", "redis-cluster://a:7000,b:7001/0", "redis-cluster://HOST"),
+        ("redis_url", "redis-cluster://a:7000/?ssl=true", "redis-cluster://HOST"),
+        ("redis_url", "redis-cluster://a:7000, b:7001", "redis-cluster://HOST"),
+        ("redis_url", "redis-sentinel://h:26379/main", "Sentinel is not available yet"),
         ("database_url", "mysql://h/name", "postgresql://USER"),
         ("database_url", "sqlite://ledger.sqlite3", "sqlite:///PATH"),
         ("database_url", "sqlite:///", "sqlite:///PATH"),
@@ -173,12 +179,24 @@ def test_settings_print_without_secrets() -> None:
         ("postgres://u:a:b@x@h:5432/name?password=p", "postgres://u@h:5432/name"),
         ("redis://:p@h/0", "redis://@h/0"),
         ("redis://h", "redis://h"),
+        ("redis-cluster://u:p,w@a:7000,b:7001", "redis-cluster://u@a:7000,b:7001"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("sqlite:////srv/ledger.sqlite3", "sqlite:////srv/ledger.sqlite3"),
     ],
 )
 def test_redact(url: str, shown: str) -> None:
     assert config.redact(url) == shown
+
+
+def test_nodes_of_a_cluster() -> None:
+    url = "rediss-cluster://u:p,w@a:7000,[::1]:7001,b"
+    assert from_environment({}, {"redis_url": url}).redis_url == url
+    assert config.cluster_nodes(url) == [
+        "rediss://u:p,w@a:7000",
+        "rediss://u:p,w@[::1]:7001",
+        "rediss://u:p,w@b",
+    ]
+    assert config.cluster_nodes("redis://a:7000") == []
 
 
 def test_every_variable_that_the_house_names_is_a_setting() -> None:

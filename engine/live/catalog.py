@@ -8,7 +8,7 @@ import msgspec
 from engine.domain import campaign as documents
 from engine.domain.definition import Definition, compile_definition
 from engine.live import keys
-from engine.live.server import Server, reading
+from engine.live.server import Server
 
 REFRESH_S: Final = 0.5
 
@@ -45,8 +45,9 @@ class Catalog:
         known = self._definitions.get(campaign)
         if known is not None or campaign in self._lost:
             return known
-        with reading():
-            heard = await self._server.client.hexists(keys.DIRECTORY, campaign)
+        heard = await self._server.ask(
+            keys.DIRECTORY, lambda client: client.hexists(keys.DIRECTORY, campaign)
+        )
         return await self.load(campaign) if heard else None
 
     async def load(self, campaign: str) -> Definition | None:
@@ -60,8 +61,9 @@ class Catalog:
 
     async def _load(self, campaign: str) -> Definition | None:
         meta = keys.of(campaign, "META")
-        with reading():
-            version, document = await self._server.client.hmget(meta, ["version", "document"])
+        version, document = await self._server.ask(
+            meta, lambda client: client.hmget(meta, ["version", "document"])
+        )
         if version is None or document is None:
             self._definitions.pop(campaign, None)
             self._lost.add(campaign)
@@ -73,8 +75,7 @@ class Catalog:
 
     async def refresh(self) -> None:
         """Read every definition whose version in the directory is not the one at hand."""
-        with reading():
-            versions = await self._server.client.hgetall(keys.DIRECTORY)
+        versions = await self._server.ask(keys.DIRECTORY, lambda client: client.hgetall(keys.DIRECTORY))
         for name, version in versions.items():
             campaign = name.decode()
             known = self._definitions.get(campaign)
@@ -83,5 +84,6 @@ class Catalog:
 
     async def announce(self, campaign: str, version: int) -> None:
         """Tell every process of a definition's version."""
-        with reading():
-            await self._server.client.hset(keys.DIRECTORY, campaign, str(version))
+        await self._server.ask(
+            keys.DIRECTORY, lambda client: client.hset(keys.DIRECTORY, campaign, str(version))
+        )

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, Final
 
 from engine.live import keys
-from engine.live.server import Server, reading
+from engine.live.server import Server
 
 PINGS: Final = 3
 WAITS_KEPT: Final = 12
@@ -18,10 +18,10 @@ KEPT_MS: Final = 60_000
 
 
 class FsyncProbe:
-    """Times one tiny write against the fastest of the PINGs around it."""
+    """Times one tiny write against the fastest of the PINGs around it; in a cluster, on the node that has its key."""
 
     def __init__(self, server: Server) -> None:
-        self._client = server.client
+        self._server = server
         self._pings_s: deque[float] = deque(maxlen=PINGS * WAITS_KEPT)
         self._waits_s: deque[float] = deque(maxlen=WAITS_KEPT)
 
@@ -31,23 +31,25 @@ class FsyncProbe:
         On a busy server a PING, too, waits for the fsync of the writes that came with it. So the way there and back
         is the fastest PING of the last minute, not the one just before.
         """
-        with reading():
-            async with self._client.client() as connection:
-                for _ in range(PINGS):
-                    self._pings_s.append(await _seconds(connection.ping()))
-                waits = " ".join(f"{seconds:.6f}" for seconds in self._waits_s)
-                took_s = await _seconds(connection.set(keys.FSYNC, waits, px=KEPT_MS))
+        took_s = await self._server.ask(keys.FSYNC, self._write)
         wait_s = max(0.0, took_s - min(self._pings_s))
         self._waits_s.append(wait_s)
         return wait_s
+
+    async def _write(self, client: Any) -> float:
+        """Note what was measured before, and return how long that took."""
+        async with client.client() as connection:
+            for _ in range(PINGS):
+                self._pings_s.append(await _seconds(connection.ping()))
+            waits = " ".join(f"{seconds:.6f}" for seconds in self._waits_s)
+            return await _seconds(connection.set(keys.FSYNC, waits, px=KEPT_MS))
 
     async def median(self) -> float | None:
         """The median of the waits that were measured last, by whichever process; None when there are none.
 
         Raises NothingRan.
         """
-        with reading():
-            kept = await self._client.get(keys.FSYNC)
+        kept = await self._server.ask(keys.FSYNC, lambda client: client.get(keys.FSYNC))
         return statistics.median(map(float, kept.split())) if kept else None
 
 

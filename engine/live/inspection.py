@@ -3,13 +3,13 @@
 A reading is of one moment only if nothing was decided meanwhile: if `state` says the same after it as before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
 from engine.live import keys
-from engine.live.server import Server, reading
+from engine.live.server import Server
 from engine.live.streams import State
 
 SCAN_ENTRIES: Final = 1_000
@@ -50,81 +50,108 @@ class Inspector:
     """Reads campaigns. Every method raises NothingRan when the server cannot be asked."""
 
     def __init__(self, server: Server) -> None:
-        self._client = server.client
+        self._server = server
 
     async def campaigns(self) -> list[str]:
         """The campaigns in Redis's directory."""
-        with reading():
-            return [_text(name) for name in await self._client.hkeys(keys.DIRECTORY)]
+        names = await self._server.ask(keys.DIRECTORY, lambda client: client.hkeys(keys.DIRECTORY))
+        return [_text(name) for name in names]
 
     async def state(self, campaign: str) -> State | None:
         """Where a campaign stands, or None when it has no whole state."""
-        with reading():
-            return _state(await self._client.hgetall(keys.of(campaign, "META")))
+        meta = keys.of(campaign, "META")
+        return _state(await self._server.ask(meta, lambda client: client.hgetall(meta)))
 
     async def read(self, campaign: str) -> Reading | None:
         """All keys of a campaign, or None when it has no whole state."""
-        with reading():
-            async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.hgetall(keys.of(campaign, "META"))
-                pipeline.time()
-                pipeline.hgetall(keys.of(campaign, "OFFERINGS"))
-                pipeline.hgetall(keys.of(campaign, "COUNTS"))
-                meta, (seconds, microseconds), offerings, counts = await pipeline.execute()
-            state = _state(meta)
-            if state is None:
-                return None
-            return Reading(
-                campaign=campaign,
-                state=state,
-                at=seconds * 1000 + microseconds // 1000,
-                document=meta.get(b"document", b""),
-                rules=meta.get(b"rules", b""),
-                offerings={_text(name): packed for name, packed in offerings.items()},
-                counts={_text(name): int(count) for name, count in counts.items()},
-                enrollments=await self._hash(campaign, "ENROLLMENTS"),
-                members=await self._hash(campaign, "MEMBERS"),
-                requests=await self._hash(campaign, "REQUESTS"),
-                free=await self._sorted_set(campaign, "FREE"),
-                waiting=await self._sorted_set(campaign, "WAITING"),
-                queues=await self._sorted_set(campaign, "QUEUES"),
-                timers=await self._sorted_set(campaign, "TIMERS"),
-            )
+        meta, (seconds, microseconds), offerings, counts = await self._together(
+            campaign,
+            lambda pipeline: (
+                pipeline.hgetall(keys.of(campaign, "META")),
+                pipeline.time(),
+                pipeline.hgetall(keys.of(campaign, "OFFERINGS")),
+                pipeline.hgetall(keys.of(campaign, "COUNTS")),
+            ),
+        )
+        state = _state(meta)
+        if state is None:
+            return None
+        return Reading(
+            campaign=campaign,
+            state=state,
+            at=seconds * 1000 + microseconds // 1000,
+            document=meta.get(b"document", b""),
+            rules=meta.get(b"rules", b""),
+            offerings={_text(name): packed for name, packed in offerings.items()},
+            counts={_text(name): int(count) for name, count in counts.items()},
+            enrollments=await self._hash(campaign, "ENROLLMENTS"),
+            members=await self._hash(campaign, "MEMBERS"),
+            requests=await self._hash(campaign, "REQUESTS"),
+            free=await self._sorted_set(campaign, "FREE"),
+            waiting=await self._sorted_set(campaign, "WAITING"),
+            queues=await self._sorted_set(campaign, "QUEUES"),
+            timers=await self._sorted_set(campaign, "TIMERS"),
+        )
 
     async def records(self, campaign: str, enrollments: Sequence[str]) -> tuple[int, list[bytes | None]]:
         """The packed record of each enrollment, None for none, and a seq that is no earlier than any of them."""
         seq = 0
         records: list[bytes | None] = []
-        with reading():
-            for start in range(0, len(enrollments), SCAN_ENTRIES):
-                async with self._client.pipeline(transaction=True) as pipeline:
-                    pipeline.hget(keys.of(campaign, "META"), "seq")
-                    page = enrollments[start : start + SCAN_ENTRIES]
-                    pipeline.hmget(keys.of(campaign, "ENROLLMENTS"), page)
-                    now, found = await pipeline.execute()
-                seq = int(now or 0)
-                records += found
+        for start in range(0, len(enrollments), SCAN_ENTRIES):
+            page = enrollments[start : start + SCAN_ENTRIES]
+            now, found = await self._together(
+                campaign,
+                lambda pipeline, page=page: (
+                    pipeline.hget(keys.of(campaign, "META"), "seq"),
+                    pipeline.hmget(keys.of(campaign, "ENROLLMENTS"), page),
+                ),
+            )
+            seq = int(now or 0)
+            records += found
         return seq, records
 
     async def log(self, campaign: str) -> Log:
         """What is in the campaign's stream, in one step."""
         stream = keys.of(campaign, "EVENTS")
-        with reading():
-            async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.hget(keys.of(campaign, "META"), "seq")
-                pipeline.xrange(stream, count=1)
-                pipeline.xrevrange(stream, count=1)
-                pipeline.xlen(stream)
-                seq, first, last, length = await pipeline.execute()
+        seq, first, last, length = await self._together(
+            campaign,
+            lambda pipeline: (
+                pipeline.hget(keys.of(campaign, "META"), "seq"),
+                pipeline.xrange(stream, count=1),
+                pipeline.xrevrange(stream, count=1),
+                pipeline.xlen(stream),
+            ),
+        )
         return Log(int(seq or 0), _seq(first), _seq(last), length)
 
+    async def _together(self, campaign: str, queue: Callable[..., object]) -> list[Any]:
+        """The answers to what `queue` puts into a pipeline, all of one moment."""
+
+        async def execute(client: Any) -> list[Any]:
+            async with client.pipeline(transaction=True) as pipeline:
+                queue(pipeline)
+                answers: list[Any] = await pipeline.execute()
+                return answers
+
+        return await self._server.ask(keys.of(campaign, "META"), execute)
+
     async def _hash(self, campaign: str, part: str) -> dict[str, bytes]:
-        pages = self._client.hscan_iter(keys.of(campaign, part), count=SCAN_ENTRIES)
-        return {_text(name): value async for name, value in pages}
+        key = keys.of(campaign, part)
+
+        async def scan(client: Any) -> dict[str, bytes]:
+            pages = client.hscan_iter(key, count=SCAN_ENTRIES)
+            return {_text(name): value async for name, value in pages}
+
+        return await self._server.ask(key, scan)
 
     async def _sorted_set(self, campaign: str, part: str) -> dict[str, float]:
-        pages = self._client.zscan_iter(keys.of(campaign, part), count=SCAN_ENTRIES)
-        return {_text(name): score async for name, score in pages}
+        key = keys.of(campaign, part)
+
+        async def scan(client: Any) -> dict[str, float]:
+            pages = client.zscan_iter(key, count=SCAN_ENTRIES)
+            return {_text(name): score async for name, score in pages}
+
+        return await self._server.ask(key, scan)
 
 
 def _state(meta: dict[bytes, bytes]) -> State | None:

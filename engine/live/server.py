@@ -6,9 +6,9 @@ ran is tried again.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import redis.asyncio
 from redis import exceptions
@@ -16,7 +16,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from engine import metrics
 from engine.live import keys, scripts
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -25,25 +28,44 @@ CONNECTIONS_MAX: Final = 64
 RETRY_DELAYS_S: Final = (0.02, 0.05, 0.1, 0.2)
 """Waits before a call is tried again that is proven not to have run."""
 
-_PASSING: Final = frozenset({"LOADING", "READONLY", "TRYAGAIN", "BUSY"})
+_PASSING: Final = frozenset({"LOADING", "READONLY", "TRYAGAIN", "BUSY", "CLUSTERDOWN"})
 """Error codes that prove that nothing ran, and may be gone a moment later."""
 _NOTHING_RAN: Final = _PASSING | {
     "MASTERDOWN",
     "OOM",
     "MISCONF",
     "NOREPLICAS",
-    "CLUSTERDOWN",
     "NOPERM",
     "NOAUTH",
 }
 
 
 class NothingRan(Exception):
-    """The server is not ready: it is proven that the call had no effect. `passing`: a retry may soon succeed."""
+    """The server is not ready: it is proven that the call had no effect.
 
-    def __init__(self, reason: str, *, passing: bool = False) -> None:
+    `code` is Redis's own, such as LOADING, "" for none; `passing`: a retry may soon succeed.
+    """
+
+    def __init__(self, reason: str, code: str = "") -> None:
         super().__init__(reason)
-        self.passing = passing
+        self.code = code
+        self.passing = code in _PASSING
+
+
+class Unreachable(NothingRan):
+    """There is no connection."""
+
+
+class Elsewhere(NothingRan):
+    """Another node of a cluster has the slot, by MOVED, or has its keys already while the slot moves, by ASK.
+
+    `host` is "" where the node has the same one.
+    """
+
+    def __init__(self, error: exceptions.AskError) -> None:
+        super().__init__(str(error), "MOVED" if isinstance(error, exceptions.MovedError) else "ASK")
+        self.host: str = error.host
+        self.port: int = error.port
 
 
 class Unknown(Exception):
@@ -56,7 +78,7 @@ def reading() -> Iterator[None]:
     try:
         yield
     except (exceptions.RedisError, OSError) as error:
-        raise NothingRan(str(error)) from error
+        raise _refusal(error) from error
 
 
 class Unsuitable(exceptions.ConnectionError):
@@ -66,10 +88,11 @@ class Unsuitable(exceptions.ConnectionError):
 class Server:
     """One Redis or Valkey server, by URL.
 
-    `fsync` asks for `appendonly yes` and `appendfsync always`, checked at every connect.
+    `fsync` asks for `appendonly yes` and `appendfsync always`, checked at every connect. `options` are those of
+    redis-py's connection pool.
     """
 
-    def __init__(self, url: str, *, fsync: bool, timeout_s: float) -> None:
+    def __init__(self, url: str, *, fsync: bool, timeout_s: float, **options: Any) -> None:
         self._fsync = fsync
         self._pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
             url,
@@ -80,6 +103,7 @@ class Server:
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=self._greet,
             protocol=2,
+            **options,
         )
         # Any, since redis-py types a reply as the union of what all its modes of decoding may give.
         self.client: Any = redis.asyncio.Redis(connection_pool=self._pool)
@@ -120,27 +144,48 @@ class Server:
         command = (script.digest, len(keys.PARTS), *keys.campaign_keys(campaign), *args)
         for delay_s in (*RETRY_DELAYS_S, None):
             try:
-                return await self._evaluate(script, command)
+                return await self.evaluate(script, command)
             except NothingRan as error:
                 if delay_s is None or not error.passing:
                     raise
+                metrics.REDIS_RETRIES.labels(error.code).inc()
                 await asyncio.sleep(delay_s)
         raise AssertionError("the last try returns or raises")
 
-    async def _evaluate(self, script: scripts.Script, command: tuple[Any, ...]) -> list[Any]:
+    async def ask(self, key: str, question: Callable[[Any], Awaitable[T]]) -> T:
+        """Put a question to redis-py's client of the server that has a key, and return its answer.
+
+        A question is a few commands about keys of one slot; asked again, it has no other effect. Raises NothingRan.
+        """
+        with reading():
+            return await question(self.client)
+
+    async def newer(
+        self, after: Mapping[str, str], entries_max: int, idle_ms_max: int
+    ) -> dict[str, list[Any]]:
+        """The entries after an id of the streams that have some, up to `entries_max` of each.
+
+        Waits up to `idle_ms_max` for the first. Raises NothingRan.
+        """
+        with reading():
+            found = await self.client.xread(after, count=entries_max, block=idle_ms_max)
+        return {key.decode(): entries for key, entries in found}
+
+    async def evaluate(self, script: scripts.Script, command: tuple[Any, ...]) -> list[Any]:
+        """Send a script once, by its digest, the first word of `command`. Raises NothingRan or Unknown."""
         try:
             connection = await self._pool.get_connection()
         except (exceptions.RedisError, OSError) as error:
-            raise NothingRan(str(error), passing=_code(error) in _PASSING) from error
+            raise _refusal(error) from error
         try:
             try:
                 return await _exchange(connection, "EVALSHA", *command)
             except exceptions.NoScriptError:
+                metrics.REDIS_RETRIES.labels("NOSCRIPT").inc()
                 return await _exchange(connection, "EVAL", script.source, *command[1:])
         except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
-            code = _code(error)
-            if code in _NOTHING_RAN:
-                raise NothingRan(str(error), passing=code in _PASSING) from error
+            if isinstance(error, exceptions.AskError) or _code(error) in _NOTHING_RAN:
+                raise _refusal(error) from error
             logger.error("script %s failed: %s", script.name, error)
             raise Unknown(str(error)) from error
         except (exceptions.RedisError, OSError) as error:
@@ -167,6 +212,15 @@ def _version(info: bytes) -> tuple[int, ...]:
         if name == "redis_version":
             return tuple(int(part) for part in value.split(".")[:2])
     return (0,)
+
+
+def _refusal(error: Exception) -> NothingRan:
+    """An error as what it proves, where nothing ran."""
+    if isinstance(error, exceptions.AskError):
+        return Elsewhere(error)
+    if isinstance(error, exceptions.ResponseError | exceptions.BusyLoadingError | Unsuitable):
+        return NothingRan(str(error), _code(error))
+    return Unreachable(str(error))
 
 
 def _code(error: Exception) -> str:

@@ -58,7 +58,7 @@ class TwoCalls(Server):
         return [status, encode(answers)]
 
     async def _run(self, script: scripts.Script, campaign: str, *args: Any) -> list[Any]:
-        return await self._evaluate(
+        return await self.evaluate(
             script, (script.digest, len(keys.PARTS), *keys.campaign_keys(campaign), *args)
         )
 

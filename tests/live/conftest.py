@@ -1,10 +1,12 @@
-"""A stand for each line of Redis."""
+"""A stand for each line of Redis, and for a cluster of each."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import redis_cluster, redis_servers
+from tests.redis_cluster import RedisCluster
 from tests.stand import Stand, open_stand
 
 
@@ -12,4 +14,25 @@ from tests.stand import Stand, open_stand
 async def stand(redis_url: str, data_directory: Path) -> AsyncIterator[Stand]:
     """The engine's parts on an empty Redis, with a ledger in SQLite."""
     async with open_stand(redis_url, f"sqlite:///{data_directory}/ledger.db", data_directory) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session", params=redis_servers.LINES)
+def running_cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
+    """The session's cluster of each line in turn."""
+    with redis_cluster.running(request.param) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster: RedisCluster) -> RedisCluster:
+    """An empty cluster that is whole."""
+    running_cluster.empty()
+    return running_cluster
+
+
+@pytest.fixture
+async def sharded(cluster: RedisCluster, data_directory: Path) -> AsyncIterator[Stand]:
+    """The engine's parts on an empty cluster, with a ledger in SQLite."""
+    async with open_stand(cluster.url, f"sqlite:///{data_directory}/ledger.db", data_directory) as opened:
         yield opened

@@ -18,7 +18,7 @@ async def test_holds_lapse_and_seats_go_on_by_themselves(stand: Stand) -> None:
     workers = [Worker(Promoter(opened.decisions, opened.ledger, opened.clock)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    await opened.streams.wait({CAMPAIGN: (1, len(await stand.log()))}, 10_000)
+    await opened.streams.next({CAMPAIGN: (1, len(await stand.log()))}, 1, 10_000)
     for worker in workers:
         await worker.stop()
     assert (await stand.told())[2:] == [("lapsed", "lapsed"), ("promoted", "confirmed")]
@@ -31,6 +31,6 @@ async def test_one_campaign_that_is_not_ready_does_not_hold_up_the_others(stand:
     await stand.sign_up("m1")
     worker = Worker(Promoter(stand.runtime.decisions, stand.runtime.ledger, stand.runtime.clock))
     worker.start()
-    await stand.runtime.streams.wait({CAMPAIGN: (1, len(await stand.log()))}, 10_000)
+    await stand.runtime.streams.next({CAMPAIGN: (1, len(await stand.log()))}, 1, 10_000)
     await asyncio.gather(worker.stop())
     assert (await stand.told())[-1] == ("lapsed", "lapsed")
