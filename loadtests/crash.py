@@ -58,7 +58,7 @@ def run(data: Path, members: int, clients: int, seed: int, kills: int) -> tuple[
             most = math.log(max(ANSWERS_MIN, members * PER_MEMBER / kills))
             while hit < kills:
                 answers = round(math.exp(moments.uniform(math.log(ANSWERS_MIN), most)))
-                if not _answers_come(answered, answers, rushing):
+                if not answers_come(answered, answers, rushing):
                     break
                 deployment.kill()
                 hit += 1
@@ -72,7 +72,7 @@ def run(data: Path, members: int, clients: int, seed: int, kills: int) -> tuple[
     return rush.examine(embedded_ledger(data), exchanges, seen, interrupted=True), hit
 
 
-def _answers_come(answered: Semaphore, number: int, rushing: Future[Any]) -> bool:
+def answers_come(answered: Semaphore, number: int, rushing: Future[Any]) -> bool:
     """Wait for so many answers; False when the rush is over before."""
     for _ in range(number):
         while not answered.acquire(timeout=1):

@@ -33,6 +33,8 @@ class Exchange(Struct, frozen=True, array_like=True):
     """Of a change, and of `find`."""
     campaign: str = ""
     """Where a load has more than one."""
+    retry_after: str = ""
+    """The header of the answer; "" for none."""
 
 
 class Refusal(Struct, frozen=True):

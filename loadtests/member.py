@@ -239,11 +239,12 @@ class Member:
                     _METHODS.get(kind, "GET"), path, headers=headers, json=body
                 ) as response:
                     status, answer = response.status, await response.read()
+                    retry_after = response.headers.get("Retry-After", "")
             except (aiohttp.ClientError, OSError):
-                status, answer = 0, b""
+                status, answer, retry_after = 0, b"", ""
             exchange = Exchange(
                 kind, self._sub, self._unit, sent_ns, time.monotonic_ns(), status, answer,
-                offering, key, wanted, enrollment if kind in ("cancel", "find") else "",
+                offering, key, wanted, enrollment if kind in ("cancel", "find") else "", retry_after,
             )  # fmt: skip
             self._exchanges.append(exchange)
             if status not in UNDECIDED:
