@@ -344,6 +344,26 @@ async def test_a_master_is_killed(cluster: RedisCluster, sharded: Stand) -> None
     await sharded.runtime.server.ping()
 
 
+async def test_a_lost_reply_is_unknown(cluster: RedisCluster, sharded: Stand, retries: Retries) -> None:
+    """What was sent may have happened: it is sent to no other node, and not again."""
+    name = spread(cluster)[0]
+    await sharded.publish(campaign(name=name))
+    master = cluster.owner(slot_of(name))
+    master.client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    retries.counts.clear()
+    asked = asyncio.create_task(sharded.sign_up("anna", key="k", within=name))
+    await asyncio.to_thread(
+        redis_cluster.until, lambda: master.info("clients")["blocked_clients"] > 0, "the script has arrived"
+    )
+    master.kill()
+    assert (await asked).outcome == "unknown"
+    assert retries.counts == {}
+    master.start()
+    await asyncio.to_thread(cluster.be_patient, redis_cluster.NERVOUS_MS)
+    await asyncio.to_thread(cluster.heal)
+    assert (await sharded.sign_up("anna", key="k", within=name)).outcome == "confirmed"
+
+
 async def until_recorded(stand: Stand, name: str) -> None:
     """Wait until the ledger has all that Redis has."""
     runtime = stand.runtime
