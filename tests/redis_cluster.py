@@ -30,7 +30,7 @@ NERVOUS_MS: Final = 2_000
 
 CONFIGURATION: Final = """\
 bind 127.0.0.1
-port {port}
+{listen}
 cluster-port {bus_port}
 dir "{directory}"
 daemonize no
@@ -49,11 +49,24 @@ cluster-node-timeout {timeout_ms}
 repl-diskless-sync-delay 0
 """
 
+TLS: Final = """\
+port 0
+tls-port {port}
+tls-cert-file {certificate}
+tls-key-file {certificate}
+tls-ca-cert-file {certificate}
+tls-auth-clients no
+tls-cluster yes
+tls-replication yes
+"""
+
 
 class Node:
     """One server of the cluster."""
 
-    def __init__(self, program: Path, directory: Path, port: int, bus_port: int) -> None:
+    def __init__(
+        self, program: Path, directory: Path, port: int, bus_port: int, certificate: Path | None
+    ) -> None:
         self.port = port
         self.bus_port = bus_port
         self._program = program
@@ -61,11 +74,23 @@ class Node:
         self._directory.mkdir()
         self._configuration = self._directory / "redis.conf"
         self._configuration.write_text(
-            CONFIGURATION.format(port=port, bus_port=bus_port, directory=self._directory, timeout_ms=CALM_MS)
+            CONFIGURATION.format(
+                listen=TLS.format(port=port, certificate=certificate) if certificate else f"port {port}",
+                bus_port=bus_port,
+                directory=self._directory,
+                timeout_ms=CALM_MS,
+            )
         )
         self._process: subprocess.Popen[bytes] | None = None
         # Any, since redis-py types a reply as the union of what all its modes of decoding may give.
-        self.client: Any = redis.Redis(port=port, decode_responses=True, socket_timeout=TIMEOUT_S)
+        self.client: Any = redis.Redis(
+            host="127.0.0.1",
+            port=port,
+            decode_responses=True,
+            socket_timeout=TIMEOUT_S,
+            ssl=certificate is not None,
+            ssl_ca_certs=str(certificate) if certificate else None,
+        )
         self.id = ""
 
     def start(self) -> None:
@@ -111,9 +136,9 @@ class Node:
 class RedisCluster:
     """The cluster, whose slots can be moved and whose masters can fail."""
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: list[Node], scheme: str) -> None:
         self.nodes = nodes
-        self.url = "redis-cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes[:2])
+        self.url = f"{scheme}://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes[:2])
 
     def form(self) -> None:
         """Make one cluster of nodes that know nothing yet."""
@@ -267,16 +292,20 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running(line: str) -> Iterator[RedisCluster]:
-    """A cluster of a line; it ends with the block, and with this process."""
+def running(line: str, certificate: Path | None = None) -> Iterator[RedisCluster]:
+    """A cluster of a line, over TLS with a certificate and its key; it ends with the block, and with this process."""
     program = redis_servers.find(line)
+    if certificate and b"tls-cert-file" not in program.read_bytes():
+        redis_servers.absent(f"the server of the {line} line is built without TLS")
     with redis_servers.short_directory() as directory:
         ports = _free_ports(2 * NODES)
-        nodes = [Node(program, directory, *pair) for pair in zip(ports[::2], ports[1::2], strict=True)]
+        nodes = [
+            Node(program, directory, *pair, certificate) for pair in zip(ports[::2], ports[1::2], strict=True)
+        ]
         try:
             for node in nodes:
                 node.start()
-            cluster = RedisCluster(nodes)
+            cluster = RedisCluster(nodes, "rediss-cluster" if certificate else "redis-cluster")
             cluster.form()
             yield cluster
         finally:

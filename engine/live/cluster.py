@@ -214,9 +214,9 @@ class Cluster(Server):
         servers = self._importing if asking else self._nodes
         if address not in servers:
             host = f"[{address.host}]" if ":" in address.host else address.host
-            options: dict[str, Any] = {"connection_class": self._asking_class} if asking else {}
             url = f"{self._prefix}{host}:{address.port}"
-            servers[address] = Server(url, **self._settings, **options)
+            connection_class = self._asking_class if asking else None
+            servers[address] = Server(url, **self._settings, connection_class=connection_class)
         return servers[address]
 
     def _host(self, server: Server) -> str:

@@ -88,11 +88,18 @@ class Unsuitable(exceptions.ConnectionError):
 class Server:
     """One Redis or Valkey server, by URL.
 
-    `fsync` asks for `appendonly yes` and `appendfsync always`, checked at every connect. `options` are those of
-    redis-py's connection pool.
+    `fsync` asks for `appendonly yes` and `appendfsync always`, checked at every connect. `connection_class` is
+    another than the URL says.
     """
 
-    def __init__(self, url: str, *, fsync: bool, timeout_s: float, **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        fsync: bool,
+        timeout_s: float,
+        connection_class: type[AbstractConnection] | None = None,
+    ) -> None:
         self._fsync = fsync
         self._pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
             url,
@@ -103,8 +110,10 @@ class Server:
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=self._greet,
             protocol=2,
-            **options,
         )
+        if connection_class is not None:
+            # As an option of `from_url` it would give way to the URL's.
+            self._pool.connection_class = connection_class
         # Any, since redis-py types a reply as the union of what all its modes of decoding may give.
         self.client: Any = redis.asyncio.Redis(connection_pool=self._pool)
 
