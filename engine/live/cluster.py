@@ -185,7 +185,10 @@ class Cluster(Server):
     async def _onward(self, slot: int, server: Server, error: NothingRan) -> Server | None:
         """Where to send next what has not run; None where trying again would not help."""
         if isinstance(error, Elsewhere):
-            address = Address(error.host or self._host(server), error.port)
+            host = error.host or self._host(server)
+            if not host:
+                return None
+            address = Address(host, error.port)
             if error.code == "ASK":
                 return self._at(address, asking=True)
             self._owners[slot] = address
@@ -220,9 +223,9 @@ class Cluster(Server):
         return servers[address]
 
     def _host(self, server: Server) -> str:
-        """The host of a server of ours."""
+        """The host of a server of ours, "" when it has been forgotten meanwhile."""
         every = (*self._nodes.items(), *self._importing.items(), *self._seeds.items())
-        return next(address.host for address, each in every if each is server)
+        return next((address.host for address, each in every if each is server), "")
 
     async def _refresh(self) -> None:
         """Read the map anew; those who ask at once share one reading, and soon after it they get the same."""
