@@ -225,8 +225,12 @@ class RedisCluster:
 
     def fail_over(self, replica: Node) -> None:
         """Make a replica the master, by its own request and with its master's consent."""
+        # For twice this time nobody votes for the replica of a master again, and a request in vain stops the master's
+        # clients for five seconds.
+        self.be_patient(NERVOUS_MS)
         replica.client.execute_command("CLUSTER", "FAILOVER")
         until(lambda: replica.info("replication")["role"] == "master", "the replica is the master")
+        self.be_patient(CALM_MS)
 
     def others(self, owner: Node) -> list[Node]:
         """The other masters."""

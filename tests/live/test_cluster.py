@@ -115,7 +115,7 @@ class Sale:
             member = f"m{next(self._numbers)}"
             first = await self._sign_up(name, member, "soap")
             again = await self._sign_up(name, member, "soap")
-            assert again.enrollment == first.enrollment
+            assert again.enrollment == first.enrollment, (first, again)
             await self._sign_up(name, member, "clay")
             if int(member[1:]) % 3 == 0 and first.enrollment:
                 await self._stand.cancel(first.enrollment, member, within=name)
@@ -222,7 +222,7 @@ async def test_each_step_of_a_move(cluster: RedisCluster, sharded: Stand, retrie
     # A node that is importing serves a script only when it has all keys, so all eleven are made to exist.
     for member in ("anna", "bert", "carl"):
         await sharded.sign_up(member, key="k", within=name)
-    first = await sharded.sign_up("anna", "clay", within=name)
+    first = await sharded.sign_up("anna", "clay", key="l", within=name)
     await sharded.sign_up("bert", "clay", within=name)
     await sharded.cancel(first.enrollment, "anna", within=name)
     slot, loop = slot_of(name), asyncio.get_running_loop()
