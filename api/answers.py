@@ -27,7 +27,7 @@ def cached(call: Call, body: bytes, etag: str) -> Answer:
     """JSON that is ready, under an entity tag, or 304 when the client has it."""
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     wanted = call.header("If-None-Match")
-    if wanted is not None and (wanted.strip() == "*" or etag in _tags(wanted)):
+    if wanted is not None and (wanted == etag or wanted.strip() == "*" or etag in _tags(wanted)):
         return Answer(304, headers=headers)
     return Answer(200, body, headers)
 
