@@ -138,6 +138,7 @@ class RedisCluster:
 
     def __init__(self, nodes: list[Node], scheme: str) -> None:
         self.nodes = nodes
+        self._voted_s: dict[int, float] = {}
         self.url = f"{scheme}://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes[:2])
 
     def form(self) -> None:
@@ -225,11 +226,14 @@ class RedisCluster:
 
     def fail_over(self, replica: Node) -> None:
         """Make a replica the master, by its own request and with its master's consent."""
-        # For twice this time nobody votes for the replica of a master again, and a request in vain stops the master's
-        # clients for five seconds.
         self.be_patient(NERVOUS_MS)
+        # For twice that time nobody votes again for a replica of the same master, and a request in vain stops the
+        # master's clients for five seconds.
+        master = self.master_of(replica).port
+        time.sleep(max(0, self._voted_s.get(master, 0) + 2.5 * NERVOUS_MS / 1000 - time.monotonic()))
         replica.client.execute_command("CLUSTER", "FAILOVER")
         until(lambda: replica.info("replication")["role"] == "master", "the replica is the master")
+        self._voted_s[master] = time.monotonic()
         self.be_patient(CALM_MS)
 
     def others(self, owner: Node) -> list[Node]:
