@@ -1,21 +1,19 @@
 """A call: one request, with who asks and in which language; and the parts that every call may use."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 from msgspec import Struct
 
 from api import language
 from api.auth import Authenticator
+from api.live.hub import Hub
 from api.rate_limits import Limits
 from api.shown import Showcase
 from engine.domain.faults import Language
 from engine.domain.person import Person
 from engine.runtime import Runtime
-
-if TYPE_CHECKING:
-    from api.live.hub import Hub
 
 ANYONE: Final = Person(sub="")
 CHANNEL: Final = "http"
@@ -35,7 +33,7 @@ class Api(Struct, frozen=True):
     authenticator: Authenticator
     description: Description
     showcase: Showcase
-    hub: "Hub"
+    hub: Hub
     limits: Limits
 
 

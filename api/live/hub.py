@@ -3,27 +3,31 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from api import views
 from api.live import messages
-from api.live.room import Room
+from api.live.room import Room, Watcher
 from engine.domain import events
 from engine.live.feed import Feed
 from engine.live.server import NothingRan, Unknown
 from engine.live.streams import Entry
 from engine.runtime import Runtime
 
-if TYPE_CHECKING:
-    from api.live.connection import Connection
-
 logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.5
 GOING_AWAY: Final = 1001
+
+
+class Client(Watcher, Protocol):
+    """A connection, as far as the hub has to do with it."""
+
+    async def close(self, code: int) -> None:
+        """Say goodbye, after the answer to what is being decided."""
 
 
 class _Kind(Struct, frozen=True, array_like=True):
@@ -43,10 +47,10 @@ class Hub:
         self._runtime = runtime
         self._feed = Feed(runtime.streams, runtime.catalog.names, self._told)
         self.is_stopping = False
-        self._connections: set[Connection] = set()
+        self._connections: set[Client] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
-        self._of_member: dict[str, set[Connection]] = {}
+        self._of_member: dict[str, set[Client]] = {}
         self._rooms: dict[str, Room] = {}
         self._counting: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
@@ -72,23 +76,23 @@ class Hub:
         """How many are connected."""
         return len(self._connections)
 
-    def add(self, connection: "Connection") -> None:
+    def add(self, connection: Client) -> None:
         """A connection has begun; nobody knows whose it is."""
         self._connections.add(connection)
         self._nobody.clear()
 
-    def remove(self, connection: "Connection") -> None:
+    def remove(self, connection: Client) -> None:
         """A connection is over."""
         self._connections.discard(connection)
         if not self._connections:
             self._nobody.set()
             self._feed.rest()
 
-    def enter(self, connection: "Connection", member: str) -> None:
+    def enter(self, connection: Client, member: str) -> None:
         """A connection is a member's from now on."""
         self._of_member.setdefault(member, set()).add(connection)
 
-    def leave(self, connection: "Connection", member: str) -> None:
+    def leave(self, connection: Client, member: str) -> None:
         """A connection is not this member's any more."""
         others = self._of_member.get(member, set())
         others.discard(connection)
@@ -106,7 +110,7 @@ class Hub:
             room = self._rooms[campaign] = Room(self._runtime.clock)
         return room
 
-    def leave_room(self, connection: "Connection", campaign: str, offerings: tuple[str, ...]) -> None:
+    def leave_room(self, connection: Client, campaign: str, offerings: tuple[str, ...]) -> None:
         """Watch a campaign no more; a room that is empty is gone."""
         room = self._rooms.get(campaign)
         if room is not None:
