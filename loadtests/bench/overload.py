@@ -1,6 +1,6 @@
 """Overload: 10,000 connections at once, each of which gives up after 5 s and asks again with the same key.
 
-    scripts/bench overload [--seconds N] [--connections N] [--peak-connections N] [--seats N]
+    scripts/bench overload [--seconds N] [--connections N] [--patience S] [--peak-connections N] [--seats N]
 
 Goodput is first definite answers a second. Its peak is the better of two loads that the same clients make with few
 connections, before and after. Another campaign has a light load of its own all the while: what it meets shows whether
@@ -48,20 +48,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--peak-connections", type=int, default=256)
     parser.add_argument("--peak-seconds", type=float, default=10)
     parser.add_argument("--seats", type=int, default=1_000)
+    parser.add_argument("--patience", type=float, default=swarm.PATIENCE_S, help="seconds")
     parsed = parser.parse_args(arguments)
     return measure(
-        parsed.seconds, parsed.connections, parsed.peak_seconds, parsed.peak_connections, parsed.seats
+        parsed.seconds,
+        parsed.connections,
+        parsed.peak_seconds,
+        parsed.peak_connections,
+        parsed.seats,
+        parsed.patience,
     ).show()
 
 
 def measure(
-    seconds: float, connections: int, peak_seconds: float, peak_connections: int, seats: int
+    seconds: float,
+    connections: int,
+    peak_seconds: float,
+    peak_connections: int,
+    seats: int,
+    patience_s: float = swarm.PATIENCE_S,
 ) -> Report:
     """All phases on one deployment."""
     documents = verdict.document(HAMMERED, ["seats"], seats), verdict.document(QUIET, ["seats"], 10_000_000)
     with deployed(*documents) as deployment:
         address = deployment.host, deployment.port
-        part = Part(*address, deployment.secret, HAMMERED, ("seats",), [], peak_connections)
+        part = Part(*address, deployment.secret, HAMMERED, ("seats",), [], peak_connections, patience_s)
         peak = msgspec.structs.replace(part, seconds=peak_seconds)
         most = msgspec.structs.replace(part, seconds=seconds, connections=connections, silence_s=AFTER_S)
         with Watch(deployment) as watch, Probe(address, deployment.secret, QUIET, "seats") as probe:
@@ -125,6 +136,10 @@ def _judge(
             "normal_at_most": normal_ms,
         },
         "peak_mib": {kind: watch.peak_bytes(kind, *span) >> 20 for kind in ("api", "redis", "work")},
+        "api_cpu_us_an_answer": {
+            name: round(watch.cpu_share("api", each.began_ns, each.ended_ns) / levels.goodput(each) * 1e6, 1)
+            for name, each in (("before", before), ("overload", overload), ("after", after))
+        },
         "cores": {kind: round(watch.cpu_share(kind, *span), 2) for kind in ("api", "redis", "work")},
     }
     return Report(found, notes, reached)
