@@ -1,6 +1,7 @@
 """The embedded Redis: its configuration in force, and no way to lose data, the lock, or a process."""
 
 import asyncio
+import ctypes
 import logging
 import os
 import resource
@@ -18,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from engine import lock
-from engine.live import embedded
+from engine.live import embedded, launcher
 from engine.live.embedded import EmbeddedRedis
 from tests import redis_servers
 
@@ -68,6 +69,30 @@ async def test_configuration_is_in_force(running: EmbeddedRedis, data_directory:
     }
     assert {key: found[key] for key in expected} == expected
     assert stat.S_IMODE((data_directory / "redis.sock").stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the server keeps the allocator it was built with"
+)
+@pytest.mark.parametrize("chosen", [None, ""], ids=["ours", "the operator's"])
+async def test_allocator_is_one_for_many_small_values(
+    data_directory: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    try:
+        ctypes.CDLL(launcher.ALLOCATOR)
+    except OSError:
+        redis_servers.absent(f"the machine has no {launcher.ALLOCATOR}")
+    if chosen is None:
+        monkeypatch.delenv("LD_PRELOAD", raising=False)
+    else:
+        monkeypatch.setenv("LD_PRELOAD", chosen)
+    instance = EmbeddedRedis(data_directory, "fsync", server=redis_servers.find("valkey"))
+    await instance.start()
+    try:
+        used = launcher.ALLOCATOR in Path(f"/proc/{instance.pid}/maps").read_text()
+        assert used is (chosen is None)
+    finally:
+        await instance.stop()
 
 
 async def test_memory_keeps_nothing(data_directory: Path, server: Path) -> None:
