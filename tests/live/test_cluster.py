@@ -84,8 +84,8 @@ def spread(cluster: RedisCluster) -> list[str]:
 def large(name: str) -> Any:
     """A campaign with more seats than a test takes, and a short waitlist behind two seats."""
     return campaign(
-        offering("soap", pools=[{"pool": "open", "capacity": 5_000}]),
-        offering("clay", waitlist={"size_max": 5_000}),
+        offering("soap", pools=[{"pool": "open", "capacity": 50_000}]),
+        offering("clay", waitlist={"size_max": 50_000}),
         name=name,
     )
 
