@@ -33,6 +33,7 @@ def cluster(running_cluster: RedisCluster) -> RedisCluster:
 
 @pytest.fixture
 async def sharded(cluster: RedisCluster, data_directory: Path) -> AsyncIterator[Stand]:
-    """The engine's parts on an empty cluster, with a ledger in SQLite."""
-    async with open_stand(cluster.url, f"sqlite:///{data_directory}/ledger.db", data_directory) as opened:
+    """The engine's parts on an empty cluster, with a ledger in SQLite; every event stays in its stream."""
+    ledger = f"sqlite:///{data_directory}/ledger.db"
+    async with open_stand(cluster.url, ledger, data_directory, events_kept=1_000_000) as opened:
         yield opened
