@@ -100,6 +100,9 @@ class GroupCommit(Generic[Request, Answer]):
         self._give_back()
         while self._waiting and len(self._in_flight) < self._limits.batches_in_flight_max:
             size = min(len(self._waiting), self._limits.batch_entries_max)
+            if self._in_flight and size < self._limits.batch_entries_max:
+                # What has come so far gathers until a call lands: only a full batch goes out beside another.
+                break
             batch = [self._waiting.popleft() for _ in range(size)]
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._in_flight.add(task)
