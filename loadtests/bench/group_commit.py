@@ -90,9 +90,12 @@ def measure(requests: int, rounds: int) -> dict[str, object]:
     }
 
 
-def one_round(deployment: Deployment, requests: int) -> Round:
-    """Sign-ups of as many members, over CONNECTIONS connections. Raises RuntimeError when one gets no seat."""
-    prepared = [_sign_up(deployment.secret) for _ in range(requests)]
+def one_round(deployment: Deployment, requests: int, paths: Sequence[str] = (PATH,)) -> Round:
+    """Sign-ups of as many members, over CONNECTIONS connections, for each path in turn.
+
+    Raises RuntimeError when one gets no seat.
+    """
+    prepared = [_sign_up(deployment.secret, paths[number % len(paths)]) for number in range(requests)]
     before = {pid: machine.cpu_s([pid]) for pid in deployment.processes()}
     load = http_load.run(deployment.host, deployment.port, prepared, CONNECTIONS)
     if load.statuses != {201: requests}:
@@ -118,10 +121,10 @@ def _until_recorded(deployment: Deployment) -> None:
         time.sleep(RECORDED_POLL_S)
 
 
-def _sign_up(secret: bytes) -> bytes:
+def _sign_up(secret: bytes, path: str) -> bytes:
     """A sign-up of a member, with a token and a key, that the server has never seen."""
     token = tokens.sign(secret, Person(f"m-{secrets.token_hex(7)}"), time.time() + 3600)
-    return http_load.request("POST", PATH, token, b"{}", secrets.token_hex(16))
+    return http_load.request("POST", path, token, b"{}", secrets.token_hex(16))
 
 
 def medians(rounds: Sequence[Round]) -> dict[str, object]:
