@@ -166,9 +166,13 @@ class RedisCluster:
         """Start what was killed, and wait until all nodes agree on who has what and every replica has followed."""
         for node in self.nodes:
             node.start()
-        until(self._is_whole, "the cluster is whole")
+        until(lambda: self._is_linked() and self._caught_up(), "the cluster is whole")
 
-    def _is_whole(self) -> bool:
+    def link(self) -> None:
+        """Wait until all nodes agree on who has what, and every replica follows; while writes go on, none has all."""
+        until(self._is_linked, "every replica follows its master")
+
+    def _is_linked(self) -> bool:
         maps = [sorted(_ranges(node)) for node in self.nodes]
         slots = sum(1 + last - first for first, last, ports in maps[0] if len(ports) == NODES // MASTERS)
         if slots != REDIS_CLUSTER_HASH_SLOTS or any(each != maps[0] for each in maps):
@@ -178,7 +182,7 @@ class RedisCluster:
         healthy = all(
             "cluster_state:ok" in node.client.execute_command("CLUSTER", "INFO") for node in self.nodes
         )
-        return healthy and len(linked) == NODES - MASTERS and self._caught_up()
+        return healthy and len(linked) == NODES - MASTERS
 
     def _caught_up(self) -> bool:
         """Whether every replica has all that its master has."""

@@ -299,7 +299,7 @@ async def test_failover_on_request_during_a_sale(
     replica = cluster.replica_of(master)
     async with recording(sharded), sale.running():
         await asyncio.to_thread(cluster.fail_over, replica)
-        await asyncio.to_thread(cluster.heal)
+        await asyncio.to_thread(cluster.link)
     answers = Counter(decision.outcome for said in sale.answers.values() for _, decision in said)
     assert answers.keys() == {"confirmed", "waitlisted"}
     assert retries.counts["MOVED"] > 0
