@@ -26,6 +26,8 @@ class Limits(Struct, frozen=True):
     """Once the first that waits has waited so long, no more is taken: it would wait longer than clients do."""
     given_back_s: float = 5.0
     """What has waited so long is not sent any more: its client has gone, and will ask again."""
+    only_full_beside: bool = True
+    """Beside another batch only a full one goes out; fewer gather until one lands."""
 
 
 class Landed(Struct, Generic[Answer], frozen=True):
@@ -100,8 +102,7 @@ class GroupCommit(Generic[Request, Answer]):
         self._give_back()
         while self._waiting and len(self._in_flight) < self._limits.batches_in_flight_max:
             size = min(len(self._waiting), self._limits.batch_entries_max)
-            if self._in_flight and size < self._limits.batch_entries_max:
-                # What has come so far gathers until a call lands: only a full batch goes out beside another.
+            if self._in_flight and self._limits.only_full_beside and size < self._limits.batch_entries_max:
                 break
             batch = [self._waiting.popleft() for _ in range(size)]
             task = asyncio.get_running_loop().create_task(self._run(batch))

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from engine import metrics
 from engine.live import keys, scripts
+from engine.live.pipeline import Command, NotSent, Pipeline
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Server:
     """One Redis or Valkey server, by URL.
 
     `fsync` asks for `appendonly yes` and `appendfsync always`, checked at every connect. `connection_class` is
-    another than the URL says.
+    another than the URL says, whose commands are sent one by one.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Server:
         if connection_class is not None:
             # As an option of `from_url` it would give way to the URL's.
             self._pool.connection_class = connection_class
+        self._pipeline = Pipeline(self._pool, waiting_s=timeout_s, together=connection_class is None)
         # Any, since redis-py types a reply as the union of what all its modes of decoding may give.
         self.client: Any = redis.asyncio.Redis(connection_pool=self._pool)
 
@@ -180,18 +182,17 @@ class Server:
             found = await self.client.xread(after, count=entries_max, block=idle_ms_max)
         return {key.decode(): entries for key, entries in found}
 
-    async def evaluate(self, script: scripts.Script, command: tuple[Any, ...]) -> list[Any]:
+    async def evaluate(self, script: scripts.Script, command: Command) -> list[Any]:
         """Send a script once, by its digest, the first word of `command`. Raises NothingRan or Unknown."""
-        try:
-            connection = await self._pool.get_connection()
-        except (exceptions.RedisError, OSError) as error:
-            raise _refusal(error) from error
+        reply: list[Any]
         try:
             try:
-                return await _exchange(connection, "EVALSHA", *command)
+                reply = await self._pipeline.call("EVALSHA", *command)
             except exceptions.NoScriptError:
                 metrics.REDIS_RETRIES.labels("NOSCRIPT").inc()
-                return await _exchange(connection, "EVAL", script.source, *command[1:])
+                reply = await self._pipeline.call("EVAL", script.source, *command[1:])
+        except NotSent as error:
+            raise _refusal(error.__cause__ or error) from error
         except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
             if isinstance(error, exceptions.AskError) or _code(error) in _NOTHING_RAN:
                 raise _refusal(error) from error
@@ -199,14 +200,7 @@ class Server:
             raise Unknown(str(error)) from error
         except (exceptions.RedisError, OSError) as error:
             raise Unknown(str(error)) from error
-        finally:
-            await self._pool.release(connection)
-
-
-async def _exchange(connection: AbstractConnection, *command: Any) -> list[Any]:
-    await connection.send_command(*command)
-    reply: list[Any] = await connection.read_response()
-    return reply
+        return reply
 
 
 async def _ask(connection: AbstractConnection, *command: str) -> Any:
@@ -223,7 +217,7 @@ def _version(info: bytes) -> tuple[int, ...]:
     return (0,)
 
 
-def _refusal(error: Exception) -> NothingRan:
+def _refusal(error: BaseException) -> NothingRan:
     """An error as what it proves, where nothing ran."""
     if isinstance(error, exceptions.AskError):
         return Elsewhere(error)
@@ -232,6 +226,6 @@ def _refusal(error: Exception) -> NothingRan:
     return Unreachable(str(error))
 
 
-def _code(error: Exception) -> str:
+def _code(error: BaseException) -> str:
     """Redis's own code of an error reply, such as LOADING."""
     return getattr(error, "status_code", None) or str(error).partition(" ")[0]

@@ -1,0 +1,82 @@
+"""Pipelines: the calls that a process has for one server at the same time share one write and one read.
+
+It is group commit once more, over the calls of all campaigns: in a rush that is spread over many of them, each
+campaign's batch is small, and what a trip costs would be paid for each.
+"""
+
+from typing import Any, Final, TypeAlias
+
+import redis.asyncio
+from redis import exceptions
+
+from engine.live.group_commit import GroupCommit, Limits, Overloaded
+
+Command: TypeAlias = tuple[Any, ...]
+
+CALLS_MAX: Final = 128
+"""Calls in one pipeline."""
+
+
+class NotSent(Exception):
+    """There was no connection, or no place to wait for one: the call has not left this process."""
+
+
+class Pipeline:
+    """Calls to one server, through a pool of connections that never retry.
+
+    `together` is off for connections on which each command needs another ahead of it. What has waited for `waiting_s`
+    is not sent any more.
+    """
+
+    def __init__(
+        self, pool: redis.asyncio.ConnectionPool, *, waiting_s: float, together: bool = True
+    ) -> None:
+        self._pool: Any = pool
+        limits = Limits(
+            batch_entries_max=CALLS_MAX if together else 1,
+            waiting_s_max=waiting_s,
+            given_back_s=waiting_s,
+            only_full_beside=False,
+        )
+        self._calls: GroupCommit[Command, Any] = GroupCommit(self._exchange, limits)
+
+    async def call(self, *command: Any) -> Any:
+        """Send a command with all others of this turn of the loop, and return its own reply.
+
+        Raises NotSent; redis-py's ResponseError or BusyLoadingError, as the server says; or another RedisError, when
+        the reply is lost.
+        """
+        try:
+            reply = await self._calls.submit(command)
+        except Overloaded as error:
+            raise NotSent("too many calls wait for the server") from error
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def _exchange(self, commands: list[Command]) -> list[Any]:
+        """A reply for each command, which is an exception where there is none."""
+        try:
+            connection = await self._pool.get_connection()
+        except (exceptions.RedisError, OSError) as error:
+            refusal = NotSent(str(error))
+            refusal.__cause__ = error
+            return [refusal] * len(commands)
+        replies: list[Any] = []
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response(disconnect_on_error=False))
+                except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
+                    # The reply to this one; those of the others follow.
+                    replies.append(error)
+        except (exceptions.RedisError, OSError) as error:
+            replies += [error] * (len(commands) - len(replies))
+            await connection.disconnect(nowait=True)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await self._pool.release(connection)
+        return replies
