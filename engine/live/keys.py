@@ -1,5 +1,6 @@
 """Every key name in Redis. All keys of a campaign share its hash tag, so one shard decides all of its rules."""
 
+from functools import lru_cache
 from typing import Final
 
 PREFIX: Final = "seatrush"
@@ -19,6 +20,8 @@ PARTS: Final = (
 )
 """The keys of a campaign, in the order in which every script gets them."""
 
+CAMPAIGNS_REMEMBERED: Final = 1_000
+
 DIRECTORY: Final = f"{PREFIX}:directory"
 """Hash: campaign -> version of its newest definition, so that every process hears of a publication."""
 
@@ -31,9 +34,10 @@ def of(campaign: str, part: str) -> str:
     return f"{PREFIX}:{{{campaign}}}:{part.lower()}"
 
 
-def campaign_keys(campaign: str) -> list[str]:
+@lru_cache(maxsize=CAMPAIGNS_REMEMBERED)
+def campaign_keys(campaign: str) -> tuple[str, ...]:
     """All keys of a campaign, in the order of PARTS."""
-    return [of(campaign, part) for part in PARTS]
+    return tuple(of(campaign, part) for part in PARTS)
 
 
 def lease(campaign: str, worker: str) -> str:

@@ -4,8 +4,11 @@ It is group commit once more, over the calls of all campaigns: in a rush that is
 campaign's batch is small, and what a trip costs would be paid for each.
 """
 
+import asyncio
+import math
 from typing import Any, Final, TypeAlias
 
+import hiredis
 import redis.asyncio
 from redis import exceptions
 
@@ -24,18 +27,19 @@ class NotSent(Exception):
 class Pipeline:
     """Calls to one server, through a pool of connections that never retry.
 
-    `together` is off for connections on which each command needs another ahead of it. What has waited for `waiting_s`
-    is not sent any more.
+    `together` is off for connections on which each command needs another ahead of it. A pipeline is answered within
+    `timeout_s`, and what has waited so long is not sent any more.
     """
 
     def __init__(
-        self, pool: redis.asyncio.ConnectionPool, *, waiting_s: float, together: bool = True
+        self, pool: redis.asyncio.ConnectionPool, *, timeout_s: float, together: bool = True
     ) -> None:
         self._pool: Any = pool
+        self._timeout_s = timeout_s
         limits = Limits(
             batch_entries_max=CALLS_MAX if together else 1,
-            waiting_s_max=waiting_s,
-            given_back_s=waiting_s,
+            waiting_s_max=timeout_s,
+            given_back_s=timeout_s,
             only_full_beside=False,
         )
         self._calls: GroupCommit[Command, Any] = GroupCommit(self._exchange, limits)
@@ -64,13 +68,11 @@ class Pipeline:
             return [refusal] * len(commands)
         replies: list[Any] = []
         try:
-            await connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response(disconnect_on_error=False))
-                except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
-                    # The reply to this one; those of the others follow.
-                    replies.append(error)
+            # Not by the connection itself, which packs and times each command by itself: 15 µs a call.
+            await connection.send_packed_command([hiredis.pack_command(command) for command in commands])
+            async with asyncio.timeout(self._timeout_s):
+                while len(replies) < len(commands):
+                    replies.append(await _reply(connection))
         except (exceptions.RedisError, OSError) as error:
             replies += [error] * (len(commands) - len(replies))
             await connection.disconnect(nowait=True)
@@ -80,3 +82,11 @@ class Pipeline:
         finally:
             await self._pool.release(connection)
         return replies
+
+
+async def _reply(connection: Any) -> Any:
+    """The next reply; an error that the server says is one too, and those of other calls follow it."""
+    try:
+        return await connection.read_response(disconnect_on_error=False, timeout=math.inf)
+    except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
+        return error

@@ -115,7 +115,7 @@ class Server:
         if connection_class is not None:
             # As an option of `from_url` it would give way to the URL's.
             self._pool.connection_class = connection_class
-        self._pipeline = Pipeline(self._pool, waiting_s=timeout_s, together=connection_class is None)
+        self._pipeline = Pipeline(self._pool, timeout_s=timeout_s, together=connection_class is None)
         # Any, since redis-py types a reply as the union of what all its modes of decoding may give.
         self.client: Any = redis.asyncio.Redis(connection_pool=self._pool)
 

@@ -8,15 +8,13 @@ from loadtests import crash, rush
 from loadtests.bench import (
     cluster,
     compare,
-    group_commit,
     growth,
     lag,
     ledger,
     overload,
-    processes,
     redis_cpu,
     rush_100k,
-    spread,
+    scale,
     stall,
     start,
     tokens,
@@ -25,10 +23,8 @@ from loadtests.bench import (
 
 FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
     "compare": ("the engine beside its baselines, each with and without durability", compare.main),
-    "group-commit": ("group commit beside one EVALSHA a request", group_commit.main),
-    "processes": ("what a sign-up costs with two api processes, beside one", processes.main),
+    "scale": ("what a sign-up costs as seats, campaigns and api processes grow", scale.main),
     "redis": ("what a seat and a refusal cost Redis, beside the least script", redis_cpu.main),
-    "spread": ("what a sign-up costs when the rush is spread over 200 campaigns, beside one", spread.main),
     "growth": ("what a sign-up costs Redis as seats and campaigns grow; bytes a seat", growth.main),
     "recorder": ("seats a second into the ledger", ledger.main),
     "lag": ("how far the ledger is behind in a rush", lag.main),

@@ -31,6 +31,11 @@ def _campaign(name: str, offerings: Sequence[dict[str, object]]) -> dict[str, ob
     }
 
 
+def plain(name: str) -> dict[str, object]:
+    """A campaign with one offering, of seats for all."""
+    return _campaign(name, [_offering(SEATS, PLENTY)])
+
+
 SALE: Final = _campaign(
     "sale",
     [_offering(SEATS, PLENTY), _offering(FULL, 1), *(_offering(name, PLENTY) for name in OFFERINGS)],

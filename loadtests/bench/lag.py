@@ -8,16 +8,10 @@ does not rest on the recorder. CPU is of the `work` process.
 """
 
 import argparse
-import json
-import secrets
-import shutil
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 from urllib.request import Request, urlopen
 
@@ -29,8 +23,8 @@ from api import tokens
 from api.views import OpsStatus
 from engine.domain.person import Person
 from loadtests import http_load
-from loadtests.bench import group_commit, machine
-from loadtests.deployment import Deployment
+from loadtests.bench import campaigns, machine, sign_ups, subjects
+from loadtests.deployment import Deployment, deployed
 from tests import postgres
 
 LOOK_EVERY_S: Final = 0.1
@@ -82,15 +76,19 @@ def status(deployment: Deployment) -> OpsStatus:
         return msgspec.json.decode(answer.read(), type=OpsStatus)
 
 
-def measure(deployment: Deployment, campaigns: Sequence[str], requests: int) -> Figures:
+def measure(deployment: Deployment, names: Sequence[str], requests: int) -> Figures:
     """One rush, over all campaigns in turn, each sign-up of a member that nobody has seen."""
-    prepared = [sign_up(deployment.secret, campaigns[number % len(campaigns)]) for number in range(requests)]
+    prepared = [
+        request
+        for number in range(requests)
+        for request in sign_ups.over_http(deployment.secret, names[number % len(names)], campaigns.SEATS, 1)
+    ]
     (worker,) = [pid for pid, kind in deployment.processes().items() if kind == "work"]
     before, used_s = buckets(deployment), machine.cpu_s([worker])
     watch = Watch(deployment)
     watch.start()
     try:
-        load = http_load.run(deployment.host, deployment.port, prepared, group_commit.CONNECTIONS)
+        load = http_load.run(deployment.host, deployment.port, prepared, subjects.CONNECTIONS)
         ended = time.perf_counter()
     finally:
         shown_s = watch.stop()
@@ -104,13 +102,6 @@ def measure(deployment: Deployment, campaigns: Sequence[str], requests: int) -> 
     counted = {bound: number - before[bound] for bound, number in buckets(deployment).items()}
     cpu_us = (machine.cpu_s([worker]) - used_s) / requests * 1e6
     return Figures(load.per_second, quantile(counted, 0.99), shown_s, drained_s, cpu_us)
-
-
-def sign_up(secret: bytes, campaign: str) -> bytes:
-    """A request for a seat."""
-    token = tokens.sign(secret, Person(f"m-{secrets.token_hex(7)}"), time.time() + 3600)
-    path = f"/v1/campaigns/{campaign}/offerings/seats/enrollments"
-    return http_load.request("POST", path, token, b"{}", secrets.token_hex(16))
 
 
 def buckets(deployment: Deployment) -> dict[float, float]:
@@ -131,29 +122,10 @@ def quantile(counted: dict[float, float], share: float) -> float:
     return next(bound for bound, number in sorted(counted.items()) if number >= share * total)
 
 
-@contextmanager
-def deployed(campaigns: Sequence[str], **settings: str) -> Iterator[Deployment]:
-    """A deployment with these campaigns."""
-    directory = Path(tempfile.mkdtemp(prefix="seatrush-"))
-    try:
-        options: list[str] = []
-        for campaign in campaigns:
-            path = directory / f"{campaign}.json"
-            path.write_text(json.dumps(group_commit.DOCUMENT | {"campaign": campaign}))
-            options += ["--apply", str(path)]
-        deployment = Deployment(directory / "data", *options, **settings)
-        try:
-            yield deployment
-        finally:
-            deployment.close()
-    finally:
-        shutil.rmtree(directory)
-
-
-def report(ledger: str, campaigns: int, requests: int, **settings: str) -> None:
+def report(ledger: str, spread: int, requests: int, **settings: str) -> None:
     """Measure one ledger twice, the second time with what the first left in it, and print its lines."""
-    names = [f"bench-{number:03}" for number in range(campaigns)]
-    with deployed(names, **settings) as deployment:
+    names = [f"bench-{number:03}" for number in range(spread)]
+    with deployed(*map(campaigns.plain, names), **settings) as deployment:
         for _ in range(2):
             found = measure(deployment, names, requests)
             print(

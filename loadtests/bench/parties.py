@@ -64,9 +64,11 @@ def row_lock(server: postgres.PostgresServer, durability: str) -> Iterator[Party
 
 
 @contextmanager
-def engine(durability: str, secret: str, *documents: Mapping[str, object]) -> Iterator[Party]:
+def engine(
+    durability: str, secret: str, *documents: Mapping[str, object], **settings: str
+) -> Iterator[Party]:
     """The engine with an embedded Redis and SQLite; it has settled when the ledger has every event."""
-    settings = {"SEATRUSH_DURABILITY": durability, "SEATRUSH_TOKEN_SECRET": secret}
+    settings |= {"SEATRUSH_DURABILITY": durability, "SEATRUSH_TOKEN_SECRET": secret}
     with deployed(*documents, **settings) as deployment:
         ops = Person("bench", roles=frozenset({"ops"}))
         token = tokens.sign(deployment.secret, ops, time.time() + TOKEN_TTL_S)

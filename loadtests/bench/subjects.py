@@ -48,7 +48,7 @@ def seats(name: str, label: str, durability: str, party: Party, share: int = 1) 
     """Sign-ups over HTTP that get a seat, one in `share` of the round's."""
 
     def take(this: Round) -> Sample:
-        return _over_http(party, this.seats[: max(this.requests // share, 2)], 201)
+        return over_http(party, this.seats[: max(this.requests // share, 2)], 201)
 
     return Subject(name, label, durability, take)
 
@@ -57,7 +57,7 @@ def sold_out(name: str, label: str, durability: str, party: Party) -> Subject:
     """Sign-ups over HTTP for an offering without a seat left."""
 
     def take(this: Round) -> Sample:
-        return _over_http(party, sign_ups.over_http(this.secret, "sale", campaigns.FULL, this.requests), 409)
+        return over_http(party, sign_ups.over_http(this.secret, "sale", campaigns.FULL, this.requests), 409)
 
     return Subject(name, label, durability, take)
 
@@ -66,7 +66,7 @@ def looks(name: str, label: str, party: Party) -> Subject:
     """Looks at a definition with its counts, at rest."""
 
     def take(this: Round) -> Sample:
-        return _over_http(party, [http_load.request("GET", PAGE_PATH)] * this.requests, 200)
+        return over_http(party, [http_load.request("GET", PAGE_PATH)] * this.requests, 200)
 
     return Subject(name, label, "", take)
 
@@ -77,7 +77,7 @@ def looks_again(name: str, label: str, party: Party) -> Subject:
     def take(this: Round) -> Sample:
         _, etag = definition(party)
         asked = http_load.request("GET", PAGE_PATH, headers={"If-None-Match": etag})
-        return _over_http(party, [asked] * this.requests, 304)
+        return over_http(party, [asked] * this.requests, 304)
 
     return Subject(name, label, "", take)
 
@@ -87,7 +87,7 @@ def looks_during_sale(name: str, label: str, party: Party) -> Subject:
 
     def take(this: Round) -> Sample:
         sale = http_load.Pace(_sale(this.secret), SALE_PER_SECOND)
-        found = _over_http(party, [http_load.request("GET", PAGE_PATH)] * this.requests, 200, sale)
+        found = over_http(party, [http_load.request("GET", PAGE_PATH)] * this.requests, 200, sale)
         return structs.replace(found, cpu_us={})
 
     return Subject(name, label, "", take)
@@ -140,10 +140,15 @@ def fill(party: Party, secret: bytes) -> None:
         raise RuntimeError(f"the offering is not filled: {filled.statuses}")
 
 
-def _over_http(
-    party: Party, requests: list[bytes], status: int, beside: http_load.Pace | None = None
+def over_http(
+    party: Party,
+    requests: list[bytes],
+    status: int,
+    beside: http_load.Pace | None = None,
+    connections: int = CONNECTIONS,
 ) -> Sample:
-    load = partial(http_load.run, party.host, party.port, requests, CONNECTIONS, beside=beside)
+    """Requests that must all be answered with this status. Raises RuntimeError."""
+    load = partial(http_load.run, party.host, party.port, requests, connections, beside=beside)
     return sample.take(lambda cpu: load(clocked=cpu), party, {status: len(requests)})
 
 

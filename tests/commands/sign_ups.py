@@ -1,18 +1,14 @@
 """Members who sign up without a pause, over connections that they keep until they are told to go."""
 
 import asyncio
-import secrets
-import time
 from typing import Final, Self
 
-from api import tokens
-from engine.domain.person import Person
-from loadtests import http_load
-from loadtests.bench.group_commit import PATH
+from loadtests.bench import campaigns, sign_ups
 from loadtests.deployment import Deployment
 
 REQUESTS_PER_CONNECTION: Final = 20
 PATIENCE_S: Final = 20
+CAMPAIGN: Final = "bench"
 
 
 class SignUps:
@@ -79,5 +75,5 @@ class SignUps:
         return b"connection: close" in head
 
     def _request(self) -> bytes:
-        token = tokens.sign(self._deployment.secret, Person(f"m-{secrets.token_hex(7)}"), time.time() + 3600)
-        return http_load.request("POST", PATH, token, b"{}", secrets.token_hex(16))
+        [request] = sign_ups.over_http(self._deployment.secret, CAMPAIGN, campaigns.SEATS, 1)
+        return request

@@ -24,13 +24,14 @@ from api import tokens
 from engine.commands import sockets
 from engine.commands.supervisor import Failed
 from engine.domain.person import Person
-from loadtests.bench.group_commit import DOCUMENT
+from loadtests.bench import campaigns
 from loadtests.deployment import Deployment, audit, deployed
 from tests.commands.running import ROOT, environment, run
-from tests.commands.sign_ups import SignUps
+from tests.commands.sign_ups import CAMPAIGN, SignUps
 
 CLIENTS = 8
 GONE_S = 30
+DOCUMENT = campaigns.plain(CAMPAIGN)
 RETRY_S = 0.02
 
 
