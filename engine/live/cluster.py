@@ -122,6 +122,10 @@ class Cluster(Server):
         """As Server.ask; a question whose slot moves while it is asked is asked again as a whole."""
         return await self._follow(key, lambda server: server.ask(key, question))
 
+    async def command(self, key: str, *words: str | int) -> Any:
+        """As Server.command."""
+        return await self._follow(key, lambda server: server.command(key, *words))
+
     async def newer(
         self, after: Mapping[str, str], entries_max: int, idle_ms_max: int
     ) -> dict[str, list[Any]]:

@@ -171,6 +171,17 @@ class Server:
         with reading():
             return await question(self.client)
 
+    async def command(self, key: str, *words: str | int) -> Any:
+        """Send one command about a key, beside what else goes to its server; asked again, it has no other effect.
+
+        Raises NothingRan.
+        """
+        with reading():
+            try:
+                return await self._pipeline.call(*words)
+            except NotSent as error:
+                raise _refusal(error.__cause__ or error) from error
+
     async def newer(
         self, after: Mapping[str, str], entries_max: int, idle_ms_max: int
     ) -> dict[str, list[Any]]:

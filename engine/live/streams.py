@@ -79,17 +79,13 @@ class Streams:
     async def lease(self, campaign: str, worker: str, holder: str, ttl_ms: int) -> bool:
         """Take or renew a lease; False while another holds it."""
         key = keys.lease(campaign, worker)
-
-        async def take(client: Any) -> bool:
-            known = await client.set(key, holder, nx=True, get=True, px=ttl_ms)
-            if known is None:
-                return True
-            if known != holder.encode():
-                return False
-            # Another may have taken it between the two calls: the fence in the ledger keeps that harmless.
-            return bool(await client.pexpire(key, ttl_ms))
-
-        return await self._server.ask(key, take)
+        known = await self._server.command(key, "SET", key, holder, "NX", "GET", "PX", ttl_ms)
+        if known is None:
+            return True
+        if known != holder.encode():
+            return False
+        # Another may have taken it between the two calls: the fence in the ledger keeps that harmless.
+        return bool(await self._server.command(key, "PEXPIRE", key, ttl_ms))
 
     async def release(self, campaign: str, worker: str, holder: str) -> None:
         """Give a lease back, if it is still this holder's."""

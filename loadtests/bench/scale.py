@@ -89,13 +89,15 @@ def measure(options: argparse.Namespace) -> Report:
             fsyncs_s.append(machine.fsync_s(Path(tempfile.gettempdir())))
             _fill(few, secret, name, FEW_SEATS)
             _fill(processed, secret, name, FEW_SEATS)
-            for row, party, names in (
+            loads = (
                 ("few", few, [name]),
                 ("seats", large, ["large"]),
                 ("among", campaigned, many[:1]),
                 ("spread", campaigned, many),
                 ("processes", processed, [name]),
-            ):
+            )
+            first = number % len(loads)
+            for row, party, names in (*loads[first:], *loads[:first]):
                 print(f"round {number} of {options.rounds}: {labels[row]}", file=sys.stderr)
                 taken = _take(party, secret, names, options.requests, options.connections)
                 # The first round warms up, and does not count.
