@@ -21,7 +21,7 @@ from engine.ledger.protocol import Batch, DeadLetter, Fenced, Refused, Registrat
 BUSY_TIMEOUT_S: Final = 10.0
 BUSY_PAUSE_S: Final = 0.005
 CACHE_KIB: Final = 65_536
-CHECKPOINT_PAGES: Final = 4_000
+CHECKPOINT_PAGES: Final = 16_000
 """A batch of a rush touches about a page per member (by their index), and a checkpoint costs two more fsyncs."""
 SQLITE_MIN: Final = (3, 37, 0)
 """The first version with STRICT tables."""
