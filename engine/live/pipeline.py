@@ -16,8 +16,8 @@ from engine.live.group_commit import GroupCommit, Limits, Overloaded
 
 Command: TypeAlias = tuple[Any, ...]
 
-CALLS_MAX: Final = 128
-"""Calls in one pipeline."""
+CALLS_MAX: Final = 64
+"""Calls in one pipeline. All of them wait for the last; more at once save no CPU any more."""
 
 
 class NotSent(Exception):
