@@ -35,4 +35,16 @@ class Record(Struct, frozen=True, array_like=True):
     decided_at: int
     """When `seq` was decided; never changes."""
     queues: list[str]
-    """The queues in which it waits: "*" for any pool that is open to all, and the restricted pools it may take."""
+    """The queues in which it waits: "*" for any pool that is open to all, and the restricted pools it may take.
+
+    Of an entry in a draw: those in which it would wait.
+    """
+    wish: int = 0
+    """Of an entry in a draw: its rank among the member's wishes, from 1; never changes. 0 outside of draws."""
+    turn: int = 0
+    """Of one that waits since a draw: the seq of the draw's event about it, by which it waits. Else 0: by `seq`."""
+
+    @property
+    def order(self) -> int:
+        """Its place among those who wait: the lesser comes first."""
+        return self.turn or self.seq

@@ -19,7 +19,8 @@ from msgspec import Struct
 from engine.domain.enrollment import Record
 
 EventType = Literal[
-    "enrolled",  # a sign-up that succeeded: confirmed, held or waitlisted
+    "enrolled",  # a sign-up that succeeded: confirmed, held, waitlisted, or entered in a draw
+    "drawn",  # an entry's result: confirmed, held, waitlisted or not_drawn
     "promoted",  # a waiting enrollment got a seat: confirmed, or offered
     "confirmed",  # a hold or an offer was taken
     "declined",  # a hold or an offer was left
@@ -28,6 +29,8 @@ EventType = Literal[
     "published",  # a version of the campaign document
     "opened",  # an offering's window began
     "closed",  # an offering's window ended
+    "draw_began",  # the entries of the campaign's draw are what they are
+    "draw_ended",  # every entry has its result
     "released",  # a pool was opened to all who are eligible for any pool of its offering
 ]
 
@@ -59,6 +62,8 @@ class Header(Struct, frozen=True, array_like=True):
     """Of `released`."""
     version: int = 0
     """Of `published`: the definition's version."""
+    wish: int = 0
+    """Of a sign-up for a draw: its rank among the member's wishes."""
 
 
 class Event(Struct, frozen=True):
