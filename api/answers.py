@@ -11,6 +11,7 @@ from api.answer import Answer
 from api.call import Call
 from engine.domain import outcome
 from engine.domain.enrollment import Record
+from engine.domain.faults import Fault
 from engine.domain.instants import iso
 from engine.live.decisions import Decision
 
@@ -68,6 +69,8 @@ def refusal(call: Call, made: Decision) -> Answer:
         case "not_open" if isinstance(fact, int):
             now_ms = call.api.runtime.clock.now_ms()
             return problems.not_open(fact, now_ms, iso(fact), call.language, made.as_of_seq)
+        case "invalid":
+            return problems.invalid([Fault("/wish", "not_a_ballot")], call.language)
         case "overlap":
             return problems.response("overlap", call.language, str(fact), as_of_seq=seq, offering=fact)
         case "limit_reached":

@@ -56,11 +56,12 @@ _ENROLLMENT: Final[Example] = {
 }
 _HELD: Final = _ENROLLMENT | {"status": "held", "expires_at": "2026-11-28T02:15:00.123Z"}
 _WAITLISTED: Final = _ENROLLMENT | {"pool": None, "status": "waitlisted", "seats": [], "position": 4}
+_ENTERED: Final = _ENROLLMENT | {"pool": None, "status": "entered", "seats": [], "wish": 1}
 _CANCELLED: Final = _ENROLLMENT | {"status": "cancelled", "seats": [], "version": 2}
 
 BODIES: Final[dict[str, dict[str, Example]]] = {
     "Campaign": {"autumn": _CAMPAIGN},
-    "SignUp": {"any_pool": {}, "one_pool": {"pool": "open"}},
+    "SignUp": {"any_pool": {}, "one_pool": {"pool": "open"}, "first_wish": {"wish": 1}},
     "Nothing": {"nothing": {}},
 }
 """Of requests, by the type of the body."""
@@ -76,7 +77,7 @@ ANSWERS: Final[dict[str, dict[str, Example]]] = {
 """Of successes, by the type of the body."""
 
 ANSWERS_OF: Final[dict[tuple[str, int], dict[str, Example]]] = {
-    ("enrollments.sign_up", 202): {"held": _HELD, "waitlisted": _WAITLISTED},
+    ("enrollments.sign_up", 202): {"held": _HELD, "waitlisted": _WAITLISTED, "entered": _ENTERED},
     ("enrollments.cancel", 200): {"cancelled": _CANCELLED},
     ("enrollments.decline", 200): {"cancelled": _CANCELLED},
 }

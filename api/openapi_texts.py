@@ -63,6 +63,7 @@ request is answered.
 TAGS: Final = {
     "campaigns": Said("Campaigns and their offerings, with live counts", "批次和活动，带实时名额"),
     "enrollments": Said("Signing up, and what one can do afterwards", "报名，以及报名之后的操作"),
+    "draws": Said("Ballots: what anybody can check of them", "抽签：人人都能核对的内容"),
     "live": Said("The page that waits for the opening", "等待开抢的页面"),
     "ops": Said("For ops and machines", "供运维和监控使用"),
     "documents": Said("This description", "本说明"),
@@ -99,14 +100,26 @@ OPERATIONS: Final = {
     "campaigns.listing": Operation("list_campaigns", "批次列表，带实时名额"),
     "campaigns.find": Operation("see_campaign", "查看批次，带实时名额"),
     "campaigns.find_offering": Operation("see_offering", "查看活动，带实时名额"),
+    "draws.find": Operation(
+        "see_draw",
+        "查看抽签（结束之后）",
+        Said(
+            "Members appear by pseudonym. The order follows from the seed, whose SHA-256 the campaign showed before the "
+            "first entry as `draw.commitment`; `seatrush verify-draw` recomputes all of it from this file.",
+            "职工以化名出现。顺序由种子决定，种子的 SHA-256 在首个报名之前就以 `draw.commitment` 公布；"
+            "`seatrush verify-draw` 可仅凭此文件重新算出全部结果。",
+        ),
+    ),
     "enrollments.sign_up": Operation(
         "sign_up",
         "报名",
         Said(
             "An empty body, or `{}`, tries every pool for which the member is eligible, in the order of the document; "
-            "`pool` asks for one only. `code`, `party` and `member` are reserved. After a cancellation, no key or a "
-            "new one signs up again.",
+            "`pool` asks for one only. In a draw `wish` is the rank of this wish among one's own, 1 first; without it, it "
+            "comes after those that are entered. `code`, `party` and `member` are reserved. After a cancellation, no "
+            "key or a new one signs up again.",
             "请求内容为空或 `{}` 时，按文档顺序尝试职工符合条件的各个名额池；`pool` 指定只要其中一个。"
+            "抽签活动中，`wish` 是本志愿在本人各志愿中的次序，1 为首选；不填则排在已报志愿之后。"
             "`code`、`party`、`member` 为保留字段。取消之后，不带键或带新的键可以重新报名。",
         ),
         {

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from api import views
 from api.call import Call
-from api.handlers import campaigns, documents, enrollments, live, ops
+from api.handlers import campaigns, documents, draws, enrollments, live, ops
 from engine.domain.campaign import Campaign
+from engine.domain.draw import Draw
 from engine.domain.person import Role
 
 
@@ -75,6 +76,10 @@ ROUTES: Final = (
     Route(
         "GET", OFFERING, campaigns.find_offering, "See an offering with live counts",
         {200: views.OfferingView}, refusals=("invalid", "not_found"), cached=True,
+    ),
+    Route(
+        "GET", CAMPAIGN + "/draw", draws.find, "See the draw of a campaign, once it is over",
+        {200: Draw}, refusals=("invalid", "not_found"), cached=True,
     ),
     Route(
         "POST", OFFERING + "/enrollments", enrollments.sign_up, "Sign up",

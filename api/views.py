@@ -10,6 +10,7 @@ from engine.domain import campaign as documents
 from engine.domain.definition import Definition
 from engine.domain.enrollment import Record, Status
 from engine.domain.instants import iso
+from engine.domain.policies import ballot
 from engine.live.counts import Counts
 
 Count = Annotated[int, Meta(ge=0)]
@@ -32,6 +33,8 @@ class Enrollment(Struct, frozen=True):
     position: int | None
     expires_at: Moment | None
     decided_at: Moment
+    wish: Count | UnsetType = UNSET
+    """Of a sign-up for a draw: its rank among the member's wishes, 1 first."""
 
 
 class EnrollmentList(Struct, frozen=True):
@@ -47,11 +50,22 @@ class PoolView(documents.Pool, frozen=True, kw_only=True):
     taken: Count
 
 
+class DrawView(Struct, frozen=True):
+    """What the campaign's draw rests on, public before its first entry; docs/draws.md says how."""
+
+    salt: str
+    """Of the pseudonyms."""
+    commitment: str
+    """The SHA-256 of the seed, which is told after the draw."""
+
+
 class OfferingView(documents.Offering, frozen=True, kw_only=True):
     """An offering with the number of members who wait."""
 
     pools: Sequence[PoolView]
     waiting: Count
+    entered: Count | UnsetType = UNSET
+    """Of a ballot: the entries that have no result yet."""
 
 
 class CampaignView(documents.Campaign, frozen=True, kw_only=True):
@@ -60,6 +74,8 @@ class CampaignView(documents.Campaign, frozen=True, kw_only=True):
     offerings: Sequence[OfferingView]
     version: Count
     seq: Count
+    draw: DrawView | UnsetType = UNSET
+    """Of a campaign with ballots."""
 
 
 class CampaignList(Struct, frozen=True):
@@ -168,6 +184,7 @@ def enrollment(campaign: str, enrollment_id: str, record: Record, position: int)
         position=position or None,
         expires_at=iso(record.expires_at) if record.expires_at else None,
         decided_at=iso(record.decided_at),
+        wish=record.wish or UNSET,
     )
 
 
@@ -181,11 +198,14 @@ def offering(document: documents.Offering, counts: Counts) -> OfferingView:
     fields["pools"] = [
         PoolView(**_fields(pool), taken=counts.taken(document.offering, pool.pool)) for pool in document.pools
     ]
-    return OfferingView(**fields, waiting=counts.waiting(document.offering))
+    entered = counts.entered(document.offering) if document.policy.name == ballot.POLICY.name else UNSET
+    return OfferingView(**fields, waiting=counts.waiting(document.offering), entered=entered)
 
 
 def campaign(definition: Definition, counts: Counts) -> CampaignView:
     """A definition with its counts."""
     fields = _fields(definition.document)
     fields["offerings"] = [offering(each, counts) for each in definition.document.offerings]
-    return CampaignView(**fields, version=definition.version, seq=counts.seq)
+    lottery = definition.lottery
+    draw = DrawView(lottery.salt, lottery.commitment) if lottery else UNSET
+    return CampaignView(**fields, version=definition.version, seq=counts.seq, draw=draw)

@@ -5,17 +5,25 @@ taken: the script makes the state with its gate shut, and the gate opens last. A
 mended by publishing again, and a state that was lost is never made a second time.
 """
 
+import secrets
+from typing import Final
+
 import msgspec
 from msgspec import Struct
 
 from engine.clock import Clock
 from engine.domain import campaign as documents
-from engine.domain import definition, document, outcome
+from engine.domain import definition, document, lottery, outcome
 from engine.domain.faults import Fault
+from engine.domain.policies import ballot
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
 from engine.live.decisions import Decisions
 from engine.live.server import NothingRan, Server
+
+_ENTRIES_UNDER_POLICY: Final = -1
+_DRAW_IS_OVER: Final = -2
+"""What engine/lua/publish.lua says in the place of a seat number."""
 
 _refusals = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
@@ -63,6 +71,7 @@ class Publisher:
             definition.pack_timers(campaign),
             actor,
             channel,
+            _lottery(campaign),
         ]
         reply = await self._server.call("publish", name, arguments)
         while reply[0].decode() == outcome.BEHIND:
@@ -87,10 +96,23 @@ class Publisher:
         return Published(version=reply[1], created=bool(reply[2]), changed=bool(reply[3]))
 
 
+def _lottery(campaign: documents.Campaign) -> bytes:
+    """What the campaign's draw would rest on, if it has none yet; nothing for a campaign without ballots."""
+    if all(offering.policy.name != ballot.POLICY.name for offering in campaign.offerings):
+        return b""
+    seed = secrets.token_bytes(lottery.SEED_BYTES)
+    drawn = ballot.Lottery(lottery.derive_salt(seed), lottery.commitment(seed), seed.hex())
+    return msgspec.msgpack.encode(drawn)
+
+
 def _fault(campaign: documents.Campaign, offering: str, pool: str, seat: int) -> Fault:
     """What live seats forbid, as a fault of the document."""
     for index, each in enumerate(campaign.offerings):
         if each.offering == offering:
+            if seat == _ENTRIES_UNDER_POLICY:
+                return Fault(f"/offerings/{index}/policy/name", "has_entries", {"name": offering})
+            if seat == _DRAW_IS_OVER:
+                return Fault(f"/offerings/{index}/closes", "draw_is_over")
             for number, candidate in enumerate(each.pools):
                 if candidate.pool == pool:
                     path = f"/offerings/{index}/pools/{number}/capacity"

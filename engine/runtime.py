@@ -11,6 +11,7 @@ from msgspec import Struct
 from engine import metrics
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, cluster_nodes, redact
+from engine.drawing import Drawing
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
@@ -23,6 +24,7 @@ from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
 from engine.publishing import Publisher
+from engine.workers.drawer import Drawer
 from engine.workers.fsync import Fsync
 from engine.workers.promoter import Promoter
 from engine.workers.recorder import Recorder
@@ -48,6 +50,7 @@ class Runtime(Struct, frozen=True):
     counts: CountsReader
     streams: Streams
     publisher: Publisher
+    drawing: Drawing
     overview: OverviewReader
     fsync: FsyncProbe
 
@@ -68,6 +71,7 @@ class Runtime(Struct, frozen=True):
             recorder,
             Promoter(self.decisions, self.ledger, self.clock),
             Watcher(self.overview),
+            Drawer(self.drawing, self.ledger),
         ]
         if self.settings.durability == "fsync":
             tasks.append(Fsync(self.fsync))
@@ -157,6 +161,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             counts=CountsReader(server, decisions, clock),
             streams=Streams(server),
             publisher=Publisher(server, ledger, catalog, decisions, clock),
+            drawing=Drawing(server, ledger, decisions),
             overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),
         )

@@ -80,9 +80,12 @@ class Stand:
         wanted: str = "",
         unit: str = "",
         within: str = CAMPAIGN,
+        wish: int = 0,
     ) -> Decision:
         """Ask for a seat."""
-        return await self.decisions.sign_up(within, name, Person(member, unit=unit), key, wanted, "http")
+        return await self.decisions.sign_up(
+            within, name, Person(member, unit=unit), key, wanted, "http", wish
+        )
 
     async def cancel(self, enrollment: str, member: str = "", within: str = CAMPAIGN) -> Decision:
         """Cancel, as the member or as an officer."""

@@ -24,6 +24,8 @@ class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
 
     pool: documents.Id | None = None
     """Only this pool will do."""
+    wish: documents.Wish | None = None
+    """For a draw: its rank among one's wishes, 1 first; else it comes after those that are entered."""
 
 
 ANY_POOL: Final = SignUp()
@@ -47,7 +49,13 @@ async def sign_up(call: Call) -> Answer:
         return problems.invalid(faults, call.language)
     campaign = call.parameter("campaign")
     made = await call.api.runtime.decisions.sign_up(
-        campaign, call.parameter("offering"), call.person, key or "", asked.pool or "", CHANNEL
+        campaign,
+        call.parameter("offering"),
+        call.person,
+        key or "",
+        asked.pool or "",
+        CHANNEL,
+        asked.wish or 0,
     )
     return answers.decision(call, campaign, made)
 

@@ -205,7 +205,13 @@ class Connection:
         decide = self._call.api.runtime.decisions
         if isinstance(message, SignUp):
             return await decide.sign_up(
-                message.campaign, message.offering, person, message.id, message.pool or "", CHANNEL
+                message.campaign,
+                message.offering,
+                person,
+                message.id,
+                message.pool or "",
+                CHANNEL,
+                message.wish or 0,
             )
         change = decisions.Change(message.enrollment, person.sub, person.sub, CHANNEL)
         match message:

@@ -46,6 +46,7 @@ class SignUp(In, frozen=True, tag="sign_up"):
     campaign: documents.Id
     offering: documents.Id
     pool: documents.Id | None = None
+    wish: documents.Wish | None = None
 
 
 class Change(In, frozen=True):

@@ -18,6 +18,7 @@ POOLS_MAX = 64
 SESSIONS_MAX = 400
 CAPACITY_MAX = 10_000_000
 LIMITS_MAX = 16
+WISHES_MAX = 1_000
 SECONDS_MAX = 31 * 24 * 3600
 
 # `extra` names the fault for a pattern, see `shapes`.
@@ -41,6 +42,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=400)]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset from UTC")]
 Seconds = Annotated[int, Meta(ge=0, le=SECONDS_MAX)]
+Wish = Annotated[int, Meta(ge=1, le=WISHES_MAX)]
 Kind = Literal["workshop", "course", "station", "pack", "competition", "room", "event"]
 
 

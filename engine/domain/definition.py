@@ -14,6 +14,7 @@ from msgspec import Struct
 from engine.domain import campaign as documents
 from engine.domain import eligibility
 from engine.domain.person import Person
+from engine.domain.policies.ballot import Lottery
 
 
 class OfferingDefinition(Struct, frozen=True):
@@ -31,6 +32,8 @@ class Definition(Struct, frozen=True):
     document: documents.Campaign
     version: int
     offerings: dict[str, OfferingDefinition]
+    lottery: Lottery | None = None
+    """What the campaign's draw rests on, where it has one."""
 
     @property
     def campaign(self) -> str:
@@ -57,7 +60,7 @@ class PackedPool(Struct, frozen=True):
 class PackedOffering(Struct, frozen=True):
     """An offering as the scripts read it (a msgpack map); times are UTC milliseconds."""
 
-    kind: str
+    kind: documents.Kind
     policy: str
     opens: int
     closes: int
@@ -88,9 +91,12 @@ def milliseconds(instant: datetime) -> int:
     return int(instant.timestamp()) * 1000 + instant.microsecond // 1000
 
 
-def compile_definition(document: documents.Campaign, version: int) -> Definition:
+def compile_definition(
+    document: documents.Campaign, version: int, lottery: Lottery | None = None
+) -> Definition:
     """Prepare a validated document for deciding."""
     return Definition(
+        lottery=lottery,
         document=document,
         version=version,
         offerings={

@@ -12,7 +12,7 @@ import msgspec
 from engine.domain import shapes, strict_json, strict_yaml
 from engine.domain.campaign import Campaign
 from engine.domain.faults import Fault, Found, Path, fault, pointer
-from engine.domain.policies import POLICIES
+from engine.domain.policies import POLICIES, ballot
 
 MAX_BYTES: Final = 1024 * 1024
 
@@ -66,6 +66,20 @@ def _check_campaign(campaign: Any, found: Found) -> None:
         if offering.place is not None:
             _check_place(offering.place, (path, "place"), found)
         _check_availability(offering, path, found)
+    _check_draw(offerings, found)
+
+
+def _check_draw(offerings: list[Any], found: Found) -> None:
+    """The ballots of a campaign are one draw: it can be held when the last of them closes."""
+    first: tuple[int, datetime] | None = None
+    for index, offering in enumerate(offerings):
+        if not (offering.policy and offering.policy.name == ballot.POLICY.name and offering.closes):
+            continue
+        if first is None:
+            first = index, offering.closes
+        elif offering.closes != first[1]:
+            path = (((None, "offerings"), index), "closes")
+            found.add(path, "draw_closes_differ", first=f"/offerings/{first[0]}/closes")
 
 
 def _check_unique(entries: list[Any], field: str, path: Path, found: Found) -> None:

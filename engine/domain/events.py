@@ -6,6 +6,7 @@ A stream entry has the id `<epoch>-<seq>` and up to three fields, each in the or
     h   header, msgpack array: Header
     r   msgpack array: the enrollment after the change (enrollment.Record), absent for a campaign's own events
     d   the campaign document as JSON, for `published`
+    s   what the campaign's draw rests on (policies/ballot.Lottery), for the first `published` with a ballot
 
 No personal data beyond opaque ids.
 """

@@ -169,6 +169,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "party_max 大于 1 尚未提供。",
         "A party_max above 1 is not available yet.",
     ),
+    "draw_closes_differ": (
+        "抽签活动须同时截止，与 {first} 相同。",
+        "The ballots of a campaign are one draw and close together: must be as {first}.",
+    ),
     # Rules that only the live campaign knows.
     "below_live_seats": (
         "不得小于已占用的最大座位号 {seat}。",
@@ -178,7 +182,16 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "“{name}”仍有有效报名,不能移除。",
         '"{name}" has live enrollments and cannot be removed.',
     ),
+    "has_entries": (
+        "“{name}”已有抽签报名，不能更改规则。",
+        '"{name}" has entries in a draw, and its policy cannot be changed.',
+    ),
+    "draw_is_over": (
+        "本批次已经抽签，抽签活动不能再开放报名。",
+        "The draw of this campaign is over: a ballot cannot take entries again.",
+    ),
     # Requests.
+    "not_a_ballot": ("此活动不是抽签活动。", "This offering is not given by a draw."),
     "not_a_key": (
         "必须是 1 至 64 个可见的 ASCII 字符。",
         "Must be 1 to 64 visible ASCII characters.",

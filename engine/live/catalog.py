@@ -7,12 +7,14 @@ import msgspec
 
 from engine.domain import campaign as documents
 from engine.domain.definition import Definition, compile_definition
+from engine.domain.policies.ballot import Lottery
 from engine.live import keys
 from engine.live.server import Server
 
 REFRESH_S: Final = 0.5
 
 _document = msgspec.json.Decoder(documents.Campaign)
+_lottery = msgspec.msgpack.Decoder(Lottery)
 
 
 class Catalog:
@@ -61,14 +63,16 @@ class Catalog:
 
     async def _load(self, campaign: str) -> Definition | None:
         meta = keys.of(campaign, "META")
-        version, document = await self._server.ask(
-            meta, lambda client: client.hmget(meta, ["version", "document"])
+        version, document, lottery = await self._server.ask(
+            meta, lambda client: client.hmget(meta, ["version", "document", "lottery"])
         )
         if version is None or document is None:
             self._definitions.pop(campaign, None)
             self._lost.add(campaign)
             return None
-        definition = compile_definition(_document.decode(document), int(version))
+        definition = compile_definition(
+            _document.decode(document), int(version), _lottery.decode(lottery) if lottery else None
+        )
         self._definitions[campaign] = definition
         self._lost.discard(campaign)
         return definition

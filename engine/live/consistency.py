@@ -13,6 +13,7 @@ from engine.domain import definition, enrollment
 from engine.domain.definition import PackedOffering, Timer
 from engine.domain.difference import Difference, Seating
 from engine.domain.enrollment import Record
+from engine.domain.policies import ballot
 from engine.live import members
 from engine.live.inspection import Reading
 
@@ -61,6 +62,9 @@ class Consistency:
         """The seats of each (offering, pool), as the scripts see them."""
         self._seating = Seating(self.capacities, "Redis")
         self._counts = dict.fromkeys([f"waiting/{name}" for name in reading.offerings], 0)
+        for name, offering in self._offerings.items():
+            if offering is not None and offering.policy == ballot.POLICY.name:
+                self._counts[f"entered/{name}"] = 0
         self._waiting: dict[str, float] = {}
         self._queues: dict[str, float] = {}
         self._timers: dict[str, float] = {}
@@ -85,13 +89,17 @@ class Consistency:
     def _add(self, name: str, record: Record) -> None:
         """Note what an enrollment leads one to expect elsewhere."""
         self._seating.add(name, record)
-        age = f"{record.seq:016d}/{name}"
+        age = f"{record.order:016d}/{name}"
         if record.status == "waitlisted":
             count = f"waiting/{record.offering}"
             self._counts[count] = self._counts.get(count, 0) + 1
             self._waiting[f"{record.offering}/{age}"] = 0
-        for queue in record.queues:
-            self._queues[f"{record.offering}/{queue}/{age}"] = 0
+            for queue in record.queues:
+                self._queues[f"{record.offering}/{queue}/{age}"] = 0
+        if record.status == "entered":
+            count = f"entered/{record.offering}"
+            self._counts[count] = self._counts.get(count, 0) + 1
+            self._live.add(name)
         if record.expires_at:
             self._timers[f"expires/{name}"] = record.expires_at
         if record.status in enrollment.LIVE:
@@ -172,6 +180,8 @@ class Consistency:
                     yield Difference(name, "is in MEMBERS where it should not be")
                     continue
                 missing.remove(name)
+                if entry.wish != (record.wish if record.status == "entered" else 0):
+                    yield Difference(name, "its wish in MEMBERS is not that of its record")
                 if record.seq < newest:
                     yield Difference(name, "is in MEMBERS out of order")
                 newest = record.seq

@@ -31,6 +31,10 @@ class Counts(Struct, frozen=True):
         """Members on an offering's waitlist."""
         return int(self.fields.get(f"waiting/{offering}".encode(), 0))
 
+    def entered(self, offering: str) -> int:
+        """Entries in a draw that has not settled them yet."""
+        return int(self.fields.get(f"entered/{offering}".encode(), 0))
+
 
 class _Remembered(Struct, frozen=True):
     counts: Counts

@@ -13,6 +13,7 @@ from engine.domain import outcome
 from engine.domain.definition import Definition
 from engine.domain.enrollment import Record
 from engine.domain.person import Person
+from engine.domain.policies import ballot
 from engine.live.catalog import Catalog
 from engine.live.group_commit import GroupCommit, Landed, Limits, Overloaded
 from engine.live.server import NothingRan, Server, Unknown
@@ -52,8 +53,10 @@ class Change(Struct, frozen=True, array_like=True):
 
 
 Request: TypeAlias = Change | tuple[Any, ...]
-"""A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel)."""
+"""A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel, wish)."""
 
+INVALID: Final = Decision("invalid")
+"""A rank for a wish, where nothing is drawn."""
 NOT_FOUND: Final = Decision("not_found")
 NOT_READY: Final = Decision("not_ready")
 OVERLOADED: Final = Decision("overloaded")
@@ -100,29 +103,41 @@ class Decisions:
         self._fresh = _enrollments()
 
     async def sign_up(
-        self, campaign: str, offering: str, person: Person, key: str, wanted: str, channel: str
+        self, campaign: str, offering: str, person: Person, key: str, wanted: str, channel: str, wish: int = 0
     ) -> Decision:
-        """Ask for a seat. `key` is the idempotency key and `wanted` a pool, or ""."""
+        """Ask for a seat. `key` is the idempotency key and `wanted` a pool, or "".
+
+        `wish` is its rank among the member's wishes in a draw, 0 for the next after those that are entered.
+        """
         definition = self._catalog.get(campaign) or await self._catalog.find(campaign)
         for _ in range(STALE_RETRIES_MAX):
             if definition is None:
                 break
-            decision = await self._sign_up(definition, offering, person, key, wanted, channel)
+            decision = await self._sign_up(definition, offering, person, key, wanted, channel, wish)
             if decision.outcome != outcome.STALE:
                 return decision
             definition = await self._catalog.load(campaign)
         return await self._absent(campaign) or NOT_READY
 
     async def _sign_up(
-        self, definition: Definition, offering: str, person: Person, key: str, wanted: str, channel: str
+        self,
+        definition: Definition,
+        offering: str,
+        person: Person,
+        key: str,
+        wanted: str,
+        channel: str,
+        wish: int,
     ) -> Decision:
         found = definition.offerings.get(offering)
         if found is None or (wanted and wanted not in found.pools):
             return NOT_FOUND
+        if wish and found.document.policy.name != ballot.POLICY.name:
+            return INVALID
         member = person.sub
         request = (
             *(definition.version, member, key, next(self._fresh), offering, wanted),
-            *(found.mask(person), member, channel),
+            *(found.mask(person), member, channel, wish),
         )
         return await self._ask("sign_up", definition.campaign, request)
 

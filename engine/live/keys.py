@@ -6,15 +6,15 @@ from typing import Final
 PREFIX: Final = "seatrush"
 
 PARTS: Final = (
-    "META",  # hash: epoch, seq, version, gate, rules, document
+    "META",  # hash: epoch, seq, version, gate, rules, document; lottery (ballot.Lottery), draw, settled for a draw
     "OFFERINGS",  # hash: offering -> msgpack map (domain.definition.PackedOffering)
-    "COUNTS",  # hash: taken/<offering>/<pool>, mark/<offering>/<pool>, waiting/<offering> -> integer
+    "COUNTS",  # hash: taken/<offering>/<pool>, mark/<offering>/<pool>, waiting/…, entered/<offering> -> integer
     "FREE",  # sorted set by name: <offering>/<pool>/<seat>, the free numbers below the mark
     "ENROLLMENTS",  # hash: enrollment -> msgpack array (domain.enrollment.Record)
     "MEMBERS",  # hash: member -> msgpack array (live.members.Entry of each live one); kept when there is none left
     "REQUESTS",  # hash: <member> <idempotency key> -> msgpack array, the first answer, once its enrollment has changed
-    "WAITING",  # sorted set by name: <offering>/<seq>/<enrollment>, every waiting one, for positions
-    "QUEUES",  # sorted set by name: <offering>/<queue>/<seq>/<enrollment>, whom a free seat may go to
+    "WAITING",  # sorted set by name: <offering>/<order>/<enrollment>, every waiting one, for positions
+    "QUEUES",  # sorted set by name: <offering>/<queue>/<order>/<enrollment>, whom a free seat may go to
     "TIMERS",  # sorted set: opens/…, closes/…, releases/…, expires/<enrollment>, promote/<offering>, by when
     "EVENTS",  # stream: the campaign's log, ids <epoch>-<seq>
 )

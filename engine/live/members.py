@@ -15,6 +15,8 @@ class Entry(Struct, frozen=True, array_like=True):
     """The pool that its sign-up asked for, or ""."""
     position: int
     """The position on the waitlist that its sign-up was answered with."""
+    wish: int = 0
+    """Its rank among the member's wishes while it is entered in a draw, else 0."""
 
 
 _entries = msgspec.msgpack.Decoder(list[Entry])

@@ -13,11 +13,12 @@ return run_changes(function(record, by, enrollment)
   if status == 'cancelled' then
     return Outcome.CHANGED
   end
-  if status == 'lapsed' then
+  if status == 'lapsed' or status == 'not_drawn' then
     return Outcome.WRONG_STATE, status
   end
   local offering = offering_of(record[Record.OFFERING])
-  if offering.cancel_until <= now then
+  -- The entries of a draw are what they are once sign-up is over.
+  if offering.cancel_until <= now or (status == 'entered' and offering.closes <= now) then
     return Outcome.TOO_LATE
   end
   leave('cancelled', 'cancelled', by, offering, enrollment, record)

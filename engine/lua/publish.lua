@@ -12,8 +12,9 @@
 -- ARGV 7  msgpack array of {ms, timer}
 -- ARGV 8  actor
 -- ARGV 9  channel
+-- ARGV 10 msgpack array {salt, commitment, seed} for the draw, kept if there is none yet; "" without ballots
 -- Output  {changed, version, 1 when this was the first, 1 when it differs from the one before};
---         {invalid, msgpack array of {offering, pool or "", highest live seat}}: what live seats forbid;
+--         {invalid, msgpack array of {offering, pool or "", highest live seat, or why}}: what live enrollments forbid;
 --         {precondition_failed}, {not_ready}, {behind}
 -- Events  published; and what time brought about before
 --
@@ -30,6 +31,9 @@ elseif epoch ~= ARGV[2] then
 elseif advance() then
   commit()
   return {Outcome.BEHIND}
+elseif draw == 'drawing' then
+  commit()
+  return {Outcome.NOT_READY}
 end
 local document = ARGV[4]
 if ARGV[3] ~= '' and tonumber(ARGV[3]) ~= version then
@@ -69,11 +73,15 @@ local function new_capacity(offering, pool)
 end
 
 local old, lowered, refused = {}, {}, {}
+-- Why, in the place of a seat number.
+local LIVE_ENROLLMENTS, ENTRIES_UNDER_POLICY, DRAW_IS_OVER = 0, -1, -2
 for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
   local offering = offering_of(name)
   old[#old + 1] = offering
-  if not new[name] and offering.waiting > 0 then
-    refused[#refused + 1] = {name, '', 0}
+  if not new[name] and offering.waiting + offering.entered > 0 then
+    refused[#refused + 1] = {name, '', LIVE_ENROLLMENTS}
+  elseif offering.entered > 0 and new[name].policy ~= offering.policy then
+    refused[#refused + 1] = {name, '', ENTRIES_UNDER_POLICY}
   end
   for _, pool in ipairs(offering.pools) do
     local capacity = new_capacity(offering, pool)
@@ -84,6 +92,11 @@ for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
       end
       lowered[#lowered + 1] = {offering, pool, highest}
     end
+  end
+end
+for name, offering in pairs(new) do
+  if draw == 'done' and offering.policy == 'ballot' and offering.closes > now then
+    refused[#refused + 1] = {name, '', DRAW_IS_OVER}
   end
 end
 if #refused > 0 then
@@ -122,7 +135,7 @@ for _, offering in ipairs(old) do
   end
   redis.call('ZREM', Key.TIMERS, 'promote/' .. offering.name)
   if not new[offering.name] then
-    redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name)
+    redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name, 'entered/' .. offering.name)
   elseif offering.waiting > 0 then
     redis.call('ZADD', Key.TIMERS, now, 'promote/' .. offering.name)
   end
@@ -139,7 +152,12 @@ call_in_chunks('HSET', Key.OFFERINGS, packed_offerings)
 version, seq = version + 1, seq + 1
 redis.call('HSET', Key.META, 'epoch', epoch, 'seq', seq, 'version', version, 'gate', gate or 'new',
   'rules', ARGV[5], 'document', document)
-redis.call('XADD', Key.EVENTS, epoch .. '-' .. seq,
-  'h', cmsgpack.pack({SCHEMA, 'published', now, ARGV[8], ARGV[9], '', '', '', 0, '', '', version}),
-  'd', document)
+local fields = {
+  'h', cmsgpack.pack({SCHEMA, 'published', now, ARGV[8], ARGV[9], '', '', '', 0, '', '', version}), 'd', document,
+}
+if ARGV[10] ~= '' and redis.call('HSETNX', Key.META, 'lottery', ARGV[10]) == 1 then
+  fields[#fields + 1] = 's'
+  fields[#fields + 1] = ARGV[10]
+end
+redis.call('XADD', Key.EVENTS, epoch .. '-' .. seq, unpack(fields))
 return {Outcome.CHANGED, version, create and 1 or 0, 1}

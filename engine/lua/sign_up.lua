@@ -3,14 +3,15 @@
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  msgpack array of requests: {version, member, key or "", enrollment, offering, wanted pool or "",
---         mask ("1" or "0" for each pool: eligible by attributes), actor, channel}
+--         mask ("1" or "0" for each pool: eligible by attributes), actor, channel,
+--         wish (its rank in a draw; 0 for the next of the member's)}
 -- ARGV 2  the number of events that may wait in the stream for the ledger
 -- Output  {decided, answers} with one answer for each request, in order; or {not_ready}, {behind}
 -- Events  enrolled, for each success; and what time brought about before
 --
 -- @include state records commit seats waiting advance answers first_come
 
-local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL, WISH = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 -- What the first success under the request's key was answered with, as in REQUESTS; nil when there was none.
 local function first_answer_of(request, live)
@@ -36,7 +37,7 @@ local function replay(first, request)
   local status = first[3]
   return answer(status, first[1], cmsgpack.pack({
     record[Record.OFFERING], record[Record.MEMBER], first[4], status, first[5],
-    record[Record.SEQ], 1, first[6], record[Record.DECIDED_AT], {},
+    record[Record.SEQ], 1, first[6], record[Record.DECIDED_AT], {}, record[Record.WISH],
   }), first[7])
 end
 
@@ -91,7 +92,7 @@ local function enrolled_on(day, live, limit)
   local number = 0
   for _, entry in ipairs(live) do
     local other = offering_of(entry[Entry.OFFERING])
-    if counts_for(limit, other.kind) then
+    if not entry[Entry.WISH] and counts_for(limit, other.kind) then
       for _, taken_day in ipairs(other.days) do
         if taken_day == day then
           number = number + 1
@@ -106,7 +107,7 @@ end
 local function enrolled(live, limit)
   local number = 0
   for _, entry in ipairs(live) do
-    if counts_for(limit, offering_of(entry[Entry.OFFERING]).kind) then
+    if not entry[Entry.WISH] and counts_for(limit, offering_of(entry[Entry.OFFERING]).kind) then
       number = number + 1
     end
   end
@@ -136,7 +137,7 @@ end
 local function overlap(offering, live)
   for _, entry in ipairs(live) do
     for _, other in ipairs(offering.overlaps) do
-      if other == entry[Entry.OFFERING] then
+      if other == entry[Entry.OFFERING] and not entry[Entry.WISH] then
         return other
       end
     end
@@ -182,6 +183,32 @@ local function enrol(offering, request, may_take, pool)
   return answer(record[Record.STATUS], enrollment, packed_records[enrollment], position)
 end
 
+-- The highest rank among the wishes of a member that are entered, 0 for none.
+local function last_wish(live)
+  local last = 0
+  for _, entry in ipairs(live) do
+    last = math.max(last, entry[Entry.WISH] or 0)
+  end
+  return last
+end
+
+local function enter(offering, request, may_take, live)
+  local member, enrollment, wish = request[MEMBER], request[ENROLLMENT], request[WISH]
+  if wish == 0 then
+    wish = last_wish(live) + 1
+  end
+  local queues = queues_for(offering, request, may_take)
+  local record = {offering.name, member, '', 'entered', 0, 0, 1, 0, now, queues, wish}
+  log_change({
+    SCHEMA, 'enrolled', now, request[ACTOR], request[CHANNEL], enrollment, request[KEY], request[WANTED], 0,
+    '', '', 0, wish,
+  }, record)
+  offering.entered = offering.entered + 1
+  offering.changed = true
+  add_live(member, {offering.name, enrollment, request[KEY], request[WANTED], 0, wish})
+  return answer('entered', enrollment, packed_records[enrollment], 0)
+end
+
 local function decide(request)
   if request[VERSION] ~= version then
     return refuse(Outcome.STALE)
@@ -206,6 +233,10 @@ local function decide(request)
   if present then
     return present
   end
+  if draw == 'drawing' and last_wish(live) > 0 then
+    -- What the draw gives the member counts for the limits: a moment later it is known.
+    return refuse(Outcome.NOT_READY)
+  end
   local limit = limit_reached(offering, live)
   if limit then
     return refuse(Outcome.LIMIT_REACHED, limit)
@@ -213,6 +244,9 @@ local function decide(request)
   local other = overlap(offering, live)
   if other then
     return refuse(Outcome.OVERLAP, other)
+  end
+  if offering.policy == 'ballot' then
+    return enter(offering, request, may_take, live)
   end
   local pool = policies[offering.policy](offering, may_take)
   if not pool and offering.waiting >= offering.waiting_max then

@@ -8,6 +8,7 @@ from loadtests import crash, rush
 from loadtests.bench import (
     cluster,
     compare,
+    drawing,
     growth,
     lag,
     ledger,
@@ -34,6 +35,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
     "overload": ("10,000 impatient connections at once, checked", overload.main),
     "rush-100k": ("100,000 members for 200 seats, checked", rush_100k.main),
     "stall": ("Redis stalled for 5 s under full load, checked", stall.main),
+    "draw": ("a draw of 100,000 entries, and what others meet meanwhile, checked", drawing.main),
     "cluster": ("a checked rush on a Redis Cluster whose slots move", cluster.main),
     "tokens": ("what verifying a token costs", tokens.main),
     "start": ("from scripts/run to ready, and to the end", start.main),

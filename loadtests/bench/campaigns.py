@@ -1,6 +1,7 @@
 """The campaigns that a comparison signs up for and looks at."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 PLENTY: Final = 10_000_000
@@ -34,6 +35,19 @@ def _campaign(name: str, offerings: Sequence[dict[str, object]]) -> dict[str, ob
 def plain(name: str) -> dict[str, object]:
     """A campaign with one offering, of seats for all."""
     return _campaign(name, [_offering(SEATS, PLENTY)])
+
+
+def ballot(name: str, seats: int, closes: datetime) -> dict[str, object]:
+    """A campaign with one offering, drawn among those who enter until it closes; times are instants."""
+    opens, starts = closes - timedelta(days=2), closes + timedelta(days=9)
+    drawn = {
+        "policy": {"name": "ballot"},
+        "opens": opens.isoformat(),
+        "closes": closes.isoformat(),
+        "sessions": [{"starts": starts.isoformat(), "ends": (starts + timedelta(hours=2)).isoformat()}],
+        "waitlist": {"size_max": seats},
+    }
+    return _campaign(name, [_offering(SEATS, seats) | drawn])
 
 
 SALE: Final = _campaign(

@@ -248,7 +248,7 @@ async def test_forty_faults_are_named_forty(client: Client) -> None:
     ("path", "value", "code"),
     [
         ("party_max", 2, "party_not_available"),
-        ("policy", {"name": "ballot"}, "policy_not_available"),
+        ("policy", {"name": "auction"}, "policy_not_available"),
         ("station", "s1", "unknown_field"),
     ],
 )

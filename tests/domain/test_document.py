@@ -191,7 +191,7 @@ def test_unknown_fields(parent: str) -> None:
         ("/offerings/0/closes", "2026-12-05T16:00:00.001+08:00", "after_last_session"),
         ("/offerings/0/cancel_until", "2026-12-05T16:00:01+08:00", "after_last_session"),
         # Not yet.
-        ("/offerings/0/policy/name", "ballot", "policy_not_available"),
+        ("/offerings/0/policy/name", "auction", "policy_not_available"),
         ("/offerings/0/party_max", 2, "party_not_available"),
         ("/offerings/0/party_max", 2**60, "too_large"),
     ],
@@ -278,7 +278,7 @@ FAULTS = {
     "party_max": "2",
     "hold_ttl_s": "NaN",
     "waitlist": '{"size_max": 1, "size_max": 2}',
-    "policy": '{"name": "ballot"}',
+    "policy": '{"name": "auction"}',
     "title": '{"zh": "\\u0000", "en": "x"}',
     "colour": "1",
     "pools": '[{"pool": "p", "capacity": 1.5}]',

@@ -5,7 +5,10 @@ from engine.domain.policies import POLICIES
 
 
 def test_the_registry() -> None:
-    assert {name: policy.family for name, policy in POLICIES.items()} == {"first_come": "immediate"}
+    assert {name: policy.family for name, policy in POLICIES.items()} == {
+        "first_come": "immediate",
+        "ballot": "deferred",
+    }
     assert all(policy.name == name for name, policy in POLICIES.items())
 
 

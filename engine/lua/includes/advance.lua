@@ -47,6 +47,10 @@ local function leave(kind, status, by, offering, enrollment, record)
   begin_change(enrollment, record)
   if record[Record.STATUS] == 'waitlisted' then
     stop_waiting(offering, record, enrollment)
+  elseif record[Record.STATUS] == 'entered' then
+    record[Record.QUEUES] = {}
+    offering.entered = offering.entered - 1
+    offering.changed = true
   else
     free_seat(offering, pool_of(offering, record[Record.POOL]), record[Record.SEAT])
   end

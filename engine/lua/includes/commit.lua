@@ -13,6 +13,10 @@ local function commit()
         counts[#counts + 1] = names[2 * index + 1]
         counts[#counts + 1] = pool.mark
       end
+      if offering.policy == 'ballot' then
+        counts[#counts + 1] = names[#names]
+        counts[#counts + 1] = offering.entered
+      end
     end
   end
   call_in_chunks('HSET', Key.COUNTS, counts)

@@ -2,7 +2,7 @@
 
 local Record = {
   OFFERING = 1, MEMBER = 2, POOL = 3, STATUS = 4, SEAT = 5,
-  SEQ = 6, VERSION = 7, EXPIRES_AT = 8, DECIDED_AT = 9, QUEUES = 10,
+  SEQ = 6, VERSION = 7, EXPIRES_AT = 8, DECIDED_AT = 9, QUEUES = 10, WISH = 11, TURN = 12,
 }
 
 -- packed_records holds each record as it is, or will be, in ENROLLMENTS.
@@ -19,9 +19,19 @@ local function record_of(enrollment)
   return record or nil
 end
 
+-- Reads many records at once.
+local function read_records(enrollments)
+  local found = redis.call('HMGET', Key.ENROLLMENTS, unpack(enrollments))
+  for index, enrollment in ipairs(enrollments) do
+    if records[enrollment] == nil then
+      records[enrollment], packed_records[enrollment] = found[index] and cmsgpack.unpack(found[index]), found[index]
+    end
+  end
+end
+
 -- A live enrollment of a member, as in MEMBERS. KEY, WANTED and POSITION are of the sign-up; KEY is "" when it had
--- none, and once its first answer is in REQUESTS.
-local Entry = {OFFERING = 1, ENROLLMENT = 2, KEY = 3, WANTED = 4, POSITION = 5}
+-- none, and once its first answer is in REQUESTS. WISH is there while it is entered in a draw: that counts for no limit.
+local Entry = {OFFERING = 1, ENROLLMENT = 2, KEY = 3, WANTED = 4, POSITION = 5, WISH = 6}
 
 -- The list of a member who was never in; one who was once in keeps a list, of no entries if need be.
 local NEVER_IN = {}

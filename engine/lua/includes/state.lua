@@ -6,8 +6,9 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version')
-local gate, epoch, seq, version = meta[1], meta[2], tonumber(meta[3]), tonumber(meta[4])
+-- draw: false before the campaign's draw, `drawing` while it is settled, `done` after it.
+local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version', 'draw')
+local gate, epoch, seq, version, draw = meta[1], meta[2], tonumber(meta[3]), tonumber(meta[4]), meta[5]
 
 -- Lua's unpack fails near 8,000 values.
 local function call_in_chunks(command, key, values)
@@ -23,6 +24,9 @@ local function count_names(offering)
     names[2 * index] = 'taken/' .. path
     names[2 * index + 1] = 'mark/' .. path
   end
+  if offering.policy == 'ballot' then
+    names[#names + 1] = 'entered/' .. offering.name
+  end
   return names
 end
 
@@ -33,6 +37,7 @@ local function unpack_offering(name, packed)
   offering.may_take = {}
   local counts = redis.call('HMGET', Key.COUNTS, unpack(count_names(offering)))
   offering.waiting = tonumber(counts[1] or 0)
+  offering.entered = tonumber(counts[2 * #offering.pools + 2] or 0)
   for index, pool in ipairs(offering.pools) do
     pool.path = name .. '/' .. pool.pool .. '/'
     pool.taken = tonumber(counts[2 * index] or 0)

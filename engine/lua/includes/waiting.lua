@@ -1,15 +1,21 @@
--- Waiting: one order per offering, by seq. WAITING has each waiting enrollment once and gives its position.
+-- Waiting: one order per offering, by seq, or for those who wait since a draw by the seq of their result. WAITING has each waiting enrollment once and gives its position.
 -- QUEUES says whom a seat may go to: "*" holds those who take any pool that is open to all, and a pool's own
 -- queue those who are eligible for it while it is not, or asked for this pool alone.
 
 local ANY = '*'
 
+-- enrollment.Record.order in 16 digits.
+local function order_of(record)
+  local turn = record[Record.TURN] or 0
+  return string.format('%016d', turn > 0 and turn or record[Record.SEQ])
+end
+
 local function waiting_name(offering, record, enrollment)
-  return offering.name .. '/' .. string.format('%016d', record[Record.SEQ]) .. '/' .. enrollment
+  return offering.name .. '/' .. order_of(record) .. '/' .. enrollment
 end
 
 local function queue_name(offering, queue, record, enrollment)
-  return offering.name .. '/' .. queue .. '/' .. string.format('%016d', record[Record.SEQ]) .. '/' .. enrollment
+  return offering.name .. '/' .. queue .. '/' .. order_of(record) .. '/' .. enrollment
 end
 
 -- The place in the queue, from 1.
@@ -37,7 +43,7 @@ local function stop_waiting(offering, record, enrollment)
   offering.changed = true
 end
 
--- The first of a queue as seq (16 digits) and enrollment in one string, so that two compare by age.
+-- The first of a queue as order (16 digits) and enrollment in one string, so that two compare by age.
 local function first_of(offering, queue)
   local path = offering.name .. '/' .. queue .. '/'
   local name = redis.call('ZRANGEBYLEX', Key.QUEUES, '[' .. path, '(' .. path .. ':', 'LIMIT', 0, 1)[1]

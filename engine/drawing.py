@@ -1,0 +1,175 @@
+"""Drawing: a campaign's entries, as they lie in Redis, become a draw, and its results are settled.
+
+The draw is kept in the ledger before the first result is settled, so that whoever goes on after a crash settles the
+same results; Redis knows how many are. Of two who draw at once the ledger keeps one draw, and each result is settled
+once.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from engine.domain import campaign as documents
+from engine.domain import draw, lottery, outcome
+from engine.domain.definition import PackedOffering
+from engine.domain.draw import Draw, DrawnOffering, DrawnPool, Entry, Wish
+from engine.domain.enrollment import Record
+from engine.domain.policies import ballot
+from engine.ledger.protocol import Ledger
+from engine.live import keys, members
+from engine.live.decisions import Decisions
+from engine.live.inspection import Inspector, Reading
+from engine.live.server import NothingRan, Server
+
+SETTLED_AT_ONCE: Final = 200
+"""Results in one call: some five ms of Redis, in which nobody else is served."""
+WEIGHT: Final = 1_000
+"""Of every entry, in thousandths: all are drawn alike."""
+
+_document = msgspec.json.Decoder(documents.Campaign)
+_draw = msgspec.json.Decoder(Draw)
+_lottery = msgspec.msgpack.Decoder(ballot.Lottery)
+_offering = msgspec.msgpack.Decoder(PackedOffering)
+_record = msgspec.msgpack.Decoder(Record)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Drawing:
+    """The draws of all campaigns."""
+
+    def __init__(self, server: Server, ledger: Ledger, decisions: Decisions) -> None:
+        self._server = server
+        self._ledger = ledger
+        self._decisions = decisions
+        self._inspector = Inspector(server)
+
+    async def read(self, campaign: str) -> bytes | None:
+        """The public file of a draw that is over, None before. Raises NothingRan or Unavailable."""
+        _, state = await self._standing(campaign)
+        return await self._ledger.draw(campaign) if state == b"done" else None
+
+    async def draw_if_due(self, campaign: str) -> bool:
+        """Hold a campaign's draw, or end one that was begun; False when there is none to hold now.
+
+        Raises NothingRan, Unknown or Unavailable; called again, it goes on where it was.
+        """
+        packed, state = await self._standing(campaign)
+        if packed is None or state == b"done":
+            return False
+        begun = await self._call("draw", campaign, "begin", 0)
+        if begun is None:
+            return False
+        _, settled, now_ms = begun
+        reading = await self._inspector.read(campaign)
+        if reading is None:
+            raise NothingRan("the campaign's state is not in Redis")
+        file = await self._ledger.draw(campaign)
+        if file is None:
+            seed = bytes.fromhex(_lottery.decode(packed).seed)
+            # It takes a while: the recorder goes on meanwhile.
+            drawn = await asyncio.to_thread(conduct, reading, seed, now_ms)
+            file = await self._ledger.keep_draw(campaign, drawn)
+        await self._settle(reading, await asyncio.to_thread(_draw.decode, file), settled)
+        return True
+
+    async def _settle(self, reading: Reading, drawn: Draw, settled: int) -> None:
+        names = {
+            (lottery.pseudonym(drawn.campaign, drawn.salt, record.member), record.offering): name
+            for name, record in _entries(reading)
+        }
+        while settled < len(drawn.results):
+            part = [
+                (names[result.member, result.offering], result.status, result.pool)
+                for result in drawn.results[settled : settled + SETTLED_AT_ONCE]
+            ]
+            reply = await self._call("settle", drawn.campaign, settled, _encode(part))
+            if reply is None or reply[0] <= settled:
+                # Another has been faster, and has ended it.
+                return
+            settled = reply[0]
+        await self._call("draw", drawn.campaign, "end", settled)
+
+    async def _standing(self, campaign: str) -> tuple[bytes | None, bytes | None]:
+        """What the draw rests on, packed, and how far it has come; None for none."""
+        meta = keys.of(campaign, "META")
+        packed, state = await self._server.command(meta, "HMGET", meta, "lottery", "draw")
+        return packed, state
+
+    async def _call(self, verb: str, campaign: str, *arguments: str | int | bytes) -> list[int] | None:
+        """What follows `decided`, None for wrong_state."""
+        while True:
+            status, *values = await self._server.call(verb, campaign, arguments)
+            match status.decode():
+                case outcome.DECIDED:
+                    return values
+                case outcome.BEHIND:
+                    await self._decisions.advance(campaign)
+                case "wrong_state":
+                    return None
+                case _:
+                    raise NothingRan("the campaign's state is closed or not in Redis")
+
+
+def conduct(reading: Reading, seed: bytes, now_ms: int) -> bytes:
+    """The draw of a campaign whose entries do not change any more, as the file that is published."""
+    document = _document.decode(reading.document)
+    offerings = {name: _offering.decode(packed) for name, packed in reading.offerings.items()}
+    salt = lottery.derive_salt(seed)
+    wishes: dict[str, list[Record]] = {}
+    for _, record in _entries(reading):
+        wishes.setdefault(record.member, []).append(record)
+    entries = (
+        Entry(
+            lottery.pseudonym(reading.campaign, salt, member),
+            WEIGHT,
+            _holds(reading, member),
+            [
+                Wish(record.offering, list(_pools(offerings[record.offering], record.queues, now_ms)))
+                for record in sorted(entered, key=lambda record: (record.wish, record.seq))
+            ],
+        )
+        for member, entered in wishes.items()
+    )
+    drawn = draw.conduct(
+        reading.campaign,
+        seed,
+        document.rules.limits,
+        [_drawn(name, offering, reading.counts) for name, offering in offerings.items()],
+        entries,
+    )
+    return msgspec.json.encode(drawn)
+
+
+def _entries(reading: Reading) -> Iterator[tuple[str, Record]]:
+    for name, packed in reading.enrollments.items():
+        record = _record.decode(packed)
+        if record.status == "entered":
+            yield name, record
+
+
+def _holds(reading: Reading, member: str) -> list[str]:
+    """The offerings that a member is live in, in the order of sign-up."""
+    entries = members.decode(reading.members[member]) or []
+    return [entry.offering for entry in entries if not entry.wish]
+
+
+def _pools(offering: PackedOffering, queues: Sequence[str], now_ms: int) -> Iterator[str]:
+    """The pools whose seats an entry may take, in the document's order."""
+    for pool in offering.pools:
+        to_all = pool.open or 0 < pool.releases <= now_ms
+        if pool.pool in queues or (to_all and "*" in queues):
+            yield pool.pool
+
+
+def _drawn(name: str, offering: PackedOffering, counts: Mapping[str, int]) -> DrawnOffering:
+    is_drawn = offering.policy == ballot.POLICY.name
+    pools = [
+        DrawnPool(pool.pool, max(0, pool.capacity - counts.get(f"taken/{name}/{pool.pool}", 0)))
+        for pool in offering.pools
+    ]
+    places = max(0, offering.waiting_max - counts.get(f"waiting/{name}", 0))
+    return DrawnOffering(
+        name, offering.kind, offering.days, offering.overlaps, places, pools if is_drawn else []
+    )

@@ -1,0 +1,85 @@
+#!lua
+-- Settles entries of a draw under way, in the order of their results; a part that is settled already changes nothing.
+--
+-- KEYS    the campaign's keys, as live/keys.py orders them
+-- ARGV 1  how many results come before these
+-- ARGV 2  msgpack array of results: {enrollment, confirmed or waitlisted or not_drawn, pool or ""}
+-- Output  {decided, the number of results that are settled}; or {not_ready}, {behind}
+-- Events  drawn, for each; and what time brought about before
+--
+-- @include state records commit seats waiting advance
+
+if gate ~= 'open' then
+  return {Outcome.NOT_READY}
+end
+if advance() then
+  commit()
+  return {Outcome.BEHIND}
+end
+local settled = tonumber(redis.call('HGET', Key.META, 'settled') or 0)
+if draw ~= 'drawing' or settled ~= tonumber(ARGV[1]) then
+  commit()
+  return {Outcome.DECIDED, settled}
+end
+
+local function seat(offering, record, enrollment, pool)
+  record[Record.POOL] = pool.pool
+  record[Record.SEAT] = take_seat(offering, pool)
+  record[Record.STATUS] = 'confirmed'
+  if offering.hold_ttl_ms > 0 then
+    record[Record.STATUS] = 'held'
+    record[Record.EXPIRES_AT] = now + offering.hold_ttl_ms
+    redis.call('ZADD', Key.TIMERS, record[Record.EXPIRES_AT], 'expires/' .. enrollment)
+  end
+end
+
+-- From now on the enrollment counts as every other live one does.
+local function counts_from_now(member, enrollment)
+  for _, entry in ipairs(live_of(member)) do
+    if entry[Entry.ENROLLMENT] == enrollment then
+      entry[Entry.WISH] = nil
+    end
+  end
+  live_changed[member] = true
+end
+
+local function settle(enrollment, status, pool)
+  local record = record_of(enrollment)
+  local offering = offering_of(record[Record.OFFERING])
+  begin_change(enrollment, record)
+  offering.entered = offering.entered - 1
+  offering.changed = true
+  if status == 'not_drawn' then
+    record[Record.STATUS] = status
+    record[Record.QUEUES] = {}
+    remove_live(record[Record.MEMBER], enrollment)
+  else
+    counts_from_now(record[Record.MEMBER], enrollment)
+    if status == 'confirmed' then
+      record[Record.QUEUES] = {}
+      seat(offering, record, enrollment, pool_of(offering, pool))
+    else
+      record[Record.STATUS] = status
+      record[Record.TURN] = seq + 1
+      start_waiting(offering, record, enrollment)
+    end
+  end
+  log_change({SCHEMA, 'drawn', now, SYSTEM[1], SYSTEM[2], enrollment}, record)
+end
+
+local results, names, members = cmsgpack.unpack(ARGV[2]), {}, {}
+for index, result in ipairs(results) do
+  names[index] = result[1]
+end
+read_records(names)
+for index, name in ipairs(names) do
+  members[index] = record_of(name)[Record.MEMBER]
+end
+read_live(members)
+for _, result in ipairs(results) do
+  settle(result[1], result[2], result[3])
+end
+settled = settled + #results
+redis.call('HSET', Key.META, 'settled', settled)
+commit()
+return {Outcome.DECIDED, settled}

@@ -1,0 +1,90 @@
+"""Ballots over HTTP: entering with wishes, what everybody sees, and the draw's file."""
+
+import hashlib
+
+import msgspec
+
+from engine.domain import draw
+from engine.domain.draw import Draw
+from tests.api.client import HERE, Client, person
+from tests.stand import at, campaign, offering
+
+CLOSES = at(days=1)
+BALLOT = {"policy": {"name": "ballot"}, "closes": CLOSES}
+
+
+async def close(client: Client) -> None:
+    """Sign-up is over, and the draw is held."""
+    await client.stand.publish(campaign(offering(policy={"name": "ballot"}, closes=at(seconds=-0.001))))
+    assert await client.stand.runtime.drawing.draw_if_due("autumn")
+
+
+async def test_an_entry_is_accepted_and_shows_its_wish(client_on_both: Client) -> None:
+    await client_on_both.stand.publish(campaign(offering(**BALLOT)))
+    given = await client_on_both.sign_up("m1", key="k", body={"wish": 2})
+    assert given.status == 202
+    seen = given.json
+    assert (seen["status"], seen["wish"], seen["seats"], seen["position"]) == ("entered", 2, [], None)
+    again = await client_on_both.sign_up("m1", key="k", body={"wish": 1})
+    assert (again.status, again.body) == (202, given.body)
+    mine = await client_on_both.get(f"{HERE}/me", person("m1"))
+    assert mine.json["enrollments"] == [seen]
+    await close(client_on_both)
+    replay = await client_on_both.sign_up("m1", key="k")
+    assert (replay.status, replay.body) == (202, given.body)
+    found = (await client_on_both.get(given.headers["Location"], person("m1"))).json
+    assert (found["status"], found["seats"], found["wish"]) == ("confirmed", [1], 2)
+
+
+async def test_a_wish_where_nothing_is_drawn_is_refused_by_name(client: Client) -> None:
+    await client.stand.publish(campaign())
+    refused = await client.sign_up("m1", body={"wish": 1})
+    assert (refused.status, refused.json["code"]) == (422, "invalid")
+    assert [(error["path"], error["code"]) for error in refused.json["errors"]] == [("/wish", "not_a_ballot")]
+    refused = await client.sign_up("m1", body={"wish": 0})
+    assert refused.json["errors"][0]["code"] == "too_small"
+
+
+async def test_everybody_sees_the_commitment_and_the_number_of_entries(client: Client) -> None:
+    await client.stand.publish(campaign(offering(**BALLOT), offering("paper")))
+    await client.sign_up("m1")
+    seen = (await client.get(HERE)).json
+    assert len(seen["draw"]["commitment"]) == 64
+    assert len(seen["draw"]["salt"]) == 32
+    assert [each.get("entered") for each in seen["offerings"]] == [1, None]
+    one = (await client.get(f"{HERE}/offerings/soap")).json
+    assert one["entered"] == 1
+
+
+async def test_the_draw_is_shown_once_it_is_over(client: Client) -> None:
+    await client.stand.publish(campaign(offering(**BALLOT)))
+    for number in range(5):
+        await client.sign_up(f"m{number}")
+    before = (await client.get(HERE)).json["draw"]
+    assert (await client.get(f"{HERE}/draw")).status == 404
+    await close(client)
+    shown = await client.get(f"{HERE}/draw")
+    assert shown.status == 200
+    drawn = msgspec.json.decode(shown.body, type=Draw)
+    assert draw.verify(drawn) == []
+    assert before == {"salt": drawn.salt, "commitment": drawn.commitment}
+    assert hashlib.sha256(bytes.fromhex(drawn.seed)).hexdigest() == before["commitment"]
+    assert b"m1" not in shown.body
+    again = await client.get(f"{HERE}/draw", If_None_Match=shown.headers["ETag"])
+    assert again.status == 304
+
+
+async def test_a_campaign_without_ballots_has_no_draw(client: Client) -> None:
+    await client.stand.publish(campaign())
+    assert "draw" not in (await client.get(HERE)).json
+    assert (await client.get(f"{HERE}/draw")).status == 404
+    assert (await client.get("/v1/campaigns/unknown/draw")).status == 404
+
+
+async def test_a_seed_is_never_shown_before_the_draw(client: Client) -> None:
+    await client.stand.publish(campaign(offering(**BALLOT)))
+    definition = client.stand.runtime.catalog.get("autumn")
+    assert definition
+    assert definition.lottery
+    for path in (HERE, "/v1/campaigns", f"{HERE}/offerings/soap", f"{HERE}/draw"):
+        assert definition.lottery.seed.encode() not in (await client.get(path)).body
