@@ -1,0 +1,67 @@
+"""The order of a draw: weighted sampling without replacement, from a seed that was committed to beforehand.
+
+The algorithm is A-ES: P. S. Efraimidis and P. G. Spirakis, "Weighted random sampling with a reservoir", Information
+Processing Letters 97 (2006). Each member's key comes from the seed and the member's pseudonym alone, so that nobody's
+entry changes the order of others. docs/draws.md says the same for those who write it anew.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+SEED_BYTES: Final = 32
+PSEUDONYM_DIGITS: Final = 32
+SALT_DIGITS: Final = 32
+NUMBER_BYTES: Final = 16
+DIGITS: Final = 50
+"""Significant digits of a key. Two numbers that differ, differ in the 41st digit of their logarithms at the latest."""
+
+
+def commitment(seed: bytes) -> str:
+    """What is public of a seed of SEED_BYTES before the draw: its SHA-256, in hex."""
+    return hashlib.sha256(seed).hexdigest()
+
+
+def derive_salt(seed: bytes) -> str:
+    """The salt of a draw's pseudonyms, 32 hex digits, public from the start.
+
+    It comes from the seed, so that who is committed to the one is committed to the other.
+    """
+    return hmac.digest(seed, b"salt", "sha256").hex()[:SALT_DIGITS]
+
+
+def pseudonym(campaign: str, salt: str, member: str) -> str:
+    """The name of a member in the draw of a campaign, 32 hex digits."""
+    named = f"{campaign}\n{salt}\n{member}".encode()
+    return hashlib.sha256(named).hexdigest()[:PSEUDONYM_DIGITS]
+
+
+def number(seed: bytes, pseudonym: str) -> int:
+    """The random number of a member, 1..2^128: u in (0, 1] as a multiple of 2^-128."""
+    return int.from_bytes(hmac.digest(seed, pseudonym.encode(), "sha256")[:NUMBER_BYTES], "big") + 1
+
+
+def key(number: int, weight: int) -> Decimal:
+    """-ln(u) / weight, where u = number / 2^128; the weight in thousandths. The lowest key is the first.
+
+    u is exact, the logarithm is rounded to DIGITS, and so is the quotient, half to even.
+    """
+    context = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN)
+    # number / 2^128 = number * 5^128 / 10^128
+    u = Decimal(f"{number * 5**128}E-128")
+    return context.divide(context.ln(u).copy_negate(), Decimal(weight))
+
+
+def order(seed: bytes, weights: Mapping[str, int]) -> list[str]:
+    """The members in the order of the draw, by key, then by pseudonym.
+
+    `weights` has the weight of each pseudonym, in thousandths: 1 or more.
+    """
+    numbers = {member: number(seed, member) for member in weights}
+    if len(set(weights.values())) <= 1:
+        # With one weight the keys fall as the numbers rise, and a logarithm costs much more than the rest.
+        return sorted(weights, key=lambda member: (-numbers[member], member))
+    keys = {member: key(numbers[member], weight) for member, weight in weights.items()}
+    return sorted(weights, key=lambda member: (keys[member], member))
