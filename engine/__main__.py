@@ -4,13 +4,14 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
 
 from api.tokens import ClaimsError, TokenSecretError
 from engine import __version__, config, lock
-from engine.commands import apply, audit, serve, supervisor, token
+from engine.commands import apply, audit, serve, supervisor, token, verify_draw
 from engine.config import SETTINGS, Settings
 from engine.ledger import protocol
 from engine.live.embedded import StartFailed
@@ -47,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     given = {name: getattr(parsed, name) for name in SETTINGS if getattr(parsed, name, None) is not None}
     try:
+        if parsed.command == "verify-draw":
+            # It needs a file alone, whatever is wrong with the settings of a deployment.
+            return verify_draw.run(parsed.file, parsed.commitment)
         settings = config.from_environment(os.environ, given)
         return _run(parsed, settings, _environment(given))
     except _EXPECTED as error:
@@ -137,6 +141,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
 
+    command = _add(
+        commands,
+        "verify-draw",
+        "check a published draw by its file alone; exit 1 with each mismatch named",
+        (),
+    )
+    command.add_argument("file", metavar="FILE", type=Path, help="the JSON file that was published")
+    command.add_argument(
+        "--commitment", metavar="HEX", type=_sha256, help="the commitment that was public before the draw"
+    )
+
     _add(commands, "migrate", "bring the ledger's schema up to date", ("data", "database_url"))
     return parser
 
@@ -163,6 +178,12 @@ def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**9):
         raise argparse.ArgumentTypeError("a whole number of seconds is expected")
     return int(text)
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", text.lower()):
+        raise argparse.ArgumentTypeError("64 hex digits are expected")
+    return text.lower()
 
 
 if __name__ == "__main__":
