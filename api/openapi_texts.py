@@ -104,8 +104,8 @@ OPERATIONS: Final = {
         "see_draw",
         "查看抽签（结束之后）",
         Said(
-            "Members appear by pseudonym. The order follows from the seed, whose SHA-256 the campaign showed before the "
-            "first entry as `draw.commitment`; `seatrush verify-draw` recomputes all of it from this file.",
+            "Members appear by pseudonym. The order follows from the seed, whose SHA-256 the campaign showed before "
+            "the first entry as `draw.commitment`; `seatrush verify-draw` recomputes all of it from this file.",
             "职工以化名出现。顺序由种子决定，种子的 SHA-256 在首个报名之前就以 `draw.commitment` 公布；"
             "`seatrush verify-draw` 可仅凭此文件重新算出全部结果。",
         ),
@@ -115,8 +115,8 @@ OPERATIONS: Final = {
         "报名",
         Said(
             "An empty body, or `{}`, tries every pool for which the member is eligible, in the order of the document; "
-            "`pool` asks for one only. In a draw `wish` is the rank of this wish among one's own, 1 first; without it, it "
-            "comes after those that are entered. `code`, `party` and `member` are reserved. After a cancellation, no "
+            "`pool` asks for one only. In a draw `wish` is the rank of this wish among one's own, 1 first; "
+            "without it, it comes after those that are entered. `code`, `party` and `member` are reserved. After a cancellation, no "
             "key or a new one signs up again.",
             "请求内容为空或 `{}` 时，按文档顺序尝试职工符合条件的各个名额池；`pool` 指定只要其中一个。"
             "抽签活动中，`wish` 是本志愿在本人各志愿中的次序，1 为首选；不填则排在已报志愿之后。"

@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds, shares = [statistics.median(each) for each in zip(*found, strict=True)]
     print(
         f"{machine.describe()['cpu']}, fsync always, an fsync takes {fsync_s * 1000:.2f} ms\n"
-        f"{options.entries:,} entries for {options.seats:,} seats: from the close to the published draw {seconds:.1f} s "
+        f"{options.entries:,} entries for {options.seats:,} seats: from the close to the published draw "
+        f"{seconds:.1f} s "
         f"(rounds: {' '.join(f'{each:.1f}' for each, _ in found)}), at most {DRAW_S_MAX:g}: "
         f"{_verdict(seconds <= DRAW_S_MAX)}\n"
         f"sign-ups of another campaign beside it: {shares:.2f} of their throughput alone "

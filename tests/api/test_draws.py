@@ -1,6 +1,7 @@
 """Ballots over HTTP: entering with wishes, what everybody sees, and the draw's file."""
 
 import hashlib
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,7 @@ from tests.api.client import HERE, Client, person
 from tests.stand import at, campaign, offering
 
 CLOSES = at(days=1)
-BALLOT = {"policy": {"name": "ballot"}, "closes": CLOSES}
+BALLOT: dict[str, Any] = {"policy": {"name": "ballot"}, "closes": CLOSES}
 
 
 async def close(client: Client) -> None:
