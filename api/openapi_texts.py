@@ -116,8 +116,8 @@ OPERATIONS: Final = {
         Said(
             "An empty body, or `{}`, tries every pool for which the member is eligible, in the order of the document; "
             "`pool` asks for one only. In a draw `wish` is the rank of this wish among one's own, 1 first; "
-            "without it, it comes after those that are entered. `code`, `party` and `member` are reserved. After a cancellation, no "
-            "key or a new one signs up again.",
+            "without it, it comes after those that are entered. `code`, `party` and `member` are reserved. After a "
+            "cancellation, no key or a new one signs up again.",
             "请求内容为空或 `{}` 时，按文档顺序尝试职工符合条件的各个名额池；`pool` 指定只要其中一个。"
             "抽签活动中，`wish` 是本志愿在本人各志愿中的次序，1 为首选；不填则排在已报志愿之后。"
             "`code`、`party`、`member` 为保留字段。取消之后，不带键或带新的键可以重新报名。",

@@ -130,7 +130,7 @@ async def roster(call: Call) -> Answer:
     if offering not in definition.offerings:
         return problems.response("not_found", call.language)
     rows = await call.api.runtime.ledger.roster(campaign, offering, page.limit + 1, page.after)
-    return _page(rows, page.limit, lambda row: (int(row.record.status == "waitlisted"), row.record.seq))
+    return _page(rows, page.limit, lambda row: (int(row.record.status == "waitlisted"), row.record.order))
 
 
 def _sign_up_body(raw: object) -> SignUp | list[Fault]:

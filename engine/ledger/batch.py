@@ -12,8 +12,9 @@ from msgspec import Struct
 from engine.domain import enrollment, events
 from engine.ledger.protocol import DeadLetter, Refused
 
-EnrollmentRow = tuple[str, int, str, str, str, str, str, int, int, int, int, str]
-"""campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues"""
+EnrollmentRow = tuple[str, int, str, str, str, str, str, int, int, int, int, str, int, int]
+"""campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues,
+wish, place"""
 
 _ACTS = frozenset({"enrolled", "confirmed", "declined", "cancelled"})
 """What somebody asked for; the other events follow from these, or from time."""
@@ -151,4 +152,6 @@ def _row(campaign: str, name: str, record: enrollment.Record) -> EnrollmentRow:
         record.expires_at,
         record.decided_at,
         " ".join(record.queues),
+        record.wish,
+        record.order,
     )

@@ -132,6 +132,13 @@ class PostgresLedger(reading.Reading):
         if trail:
             await connection.executemany(self._sql["add_trail"], trail)
 
+    async def keep_draw(self, campaign: str, file: bytes) -> bytes:
+        """Keep the file of a campaign's draw, unless there is one already; returns the one that is kept."""
+        async with self._connection() as connection:
+            await connection.execute(self._sql["keep_draw"], campaign, file)
+            kept: bytes = await connection.fetchval(self._sql["draw"], campaign)
+            return kept
+
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         async with self._connection() as connection:
             return [tuple(row) for row in await connection.fetch(self._sql[query], *arguments)]

@@ -131,6 +131,11 @@ class Ledger(Protocol):
         Raises the same; nothing of any batch is written then, and which one is at fault is not said.
         """
 
+    # Drawing
+
+    async def keep_draw(self, campaign: str, file: bytes) -> bytes:
+        """Keep the file of a campaign's draw, unless there is one already; returns the one that is kept."""
+
     # Reading
 
     async def enrollments_of(
@@ -141,9 +146,9 @@ class Ledger(Protocol):
     async def roster(
         self, campaign: str, offering: str, limit: int, after: tuple[int, int] | None = None
     ) -> list[Row]:
-        """Live enrollments of an offering: first those with seats, then those who wait, each in order of seq.
+        """Live enrollments of an offering: first those with seats, then those who wait, each by `Record.order`.
 
-        `after` is (0 with a seat or 1 waiting, seq) of the last row seen.
+        `after` is (0 with a seat or 1 waiting, order) of the last row seen.
         """
 
     async def enrollments(self, campaign: str, limit: int, after: int = 0) -> list[Row]:
@@ -157,6 +162,9 @@ class Ledger(Protocol):
 
     async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
         """A version of the campaign document, by default the newest recorded."""
+
+    async def draw(self, campaign: str) -> bytes | None:
+        """The file of a campaign's draw, None without one."""
 
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""

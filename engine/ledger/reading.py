@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import structs
+
 from engine.domain import events
 from engine.domain.enrollment import Record
 from engine.ledger import batch
@@ -35,7 +37,7 @@ class Reading(ABC):
     async def roster(
         self, campaign: str, offering: str, limit: int, after: tuple[int, int] | None = None
     ) -> list[Row]:
-        """Live enrollments of an offering, those who wait last, after the row (0 or 1 waiting, seq)."""
+        """Live enrollments of an offering, those who wait last, after the row (0 or 1 waiting, order)."""
         return [
             _row(row) for row in await self._rows("roster", campaign, offering, *(after or (0, 0)), limit)
         ]
@@ -59,6 +61,11 @@ class Reading(ABC):
         """A version of the campaign document, by default the newest recorded."""
         rows = await self._rows("definition", campaign, version)
         return Definition(*rows[0]) if rows else None
+
+    async def draw(self, campaign: str) -> bytes | None:
+        """The file of a campaign's draw, None without one."""
+        rows = await self._rows("draw", campaign)
+        return bytes(rows[0][0]) if rows else None
 
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""
@@ -84,6 +91,8 @@ def registration(row: tuple[Any, ...]) -> Registration:
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    campaign, enrollment, *values, queues, position = row
-    record = Record(*(*values, queues.split()))
+    campaign, enrollment, *values, queues, wish, place, position = row
+    record = Record(*(*values, queues.split(), wish))
+    if place != record.seq:
+        record = structs.replace(record, turn=place)
     return Row(campaign, enrollment, record, position)

@@ -116,6 +116,16 @@ class SqliteLedger(reading.Reading):
             many(self._sql["take_seat_of_version"], changes.taken())
         many(self._sql["add_trail"], changes.trail)
 
+    async def keep_draw(self, campaign: str, file: bytes) -> bytes:
+        """Keep the file of a campaign's draw, unless there is one already; returns the one that is kept."""
+
+        def work(connection: sqlite3.Connection) -> bytes:
+            connection.execute(self._sql["keep_draw"], (campaign, file))
+            kept: bytes = connection.execute(self._sql["draw"], (campaign,)).fetchone()[0]
+            return kept
+
+        return await self._write(work)
+
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def write(connection: sqlite3.Connection) -> T:
             with _transaction(connection):

@@ -13,7 +13,7 @@ def test_a_sign_up() -> None:
     log = Log()
     event = log.enrolled("m-1", seat=7)
     changes = reduce(CAMPAIGN, 1, 0, log.entries)
-    row = (CAMPAIGN, 1, "e-1", "soap", "m-1", "open", "confirmed", 7, 1, 0, BEGINS + 1, "")
+    row = (CAMPAIGN, 1, "e-1", "soap", "m-1", "open", "confirmed", 7, 1, 0, BEGINS + 1, "", 0, 1)
     assert changes.last_seq == 1
     assert changes.put == [row]
     assert changes.freed() == []
@@ -53,7 +53,7 @@ def test_who_waits_holds_no_seat_and_keeps_the_queues() -> None:
     log.enrolled("m-1")
     changes = reduce(CAMPAIGN, 1, 0, log.entries)
     assert changes.taken() == []
-    assert changes.put[0][-1] == "* own"
+    assert changes.put[0][11] == "* own"
 
 
 def test_pools_of_the_newest_document() -> None:

@@ -57,7 +57,9 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     version bigint,
     expires_at bigint,
     decided_at bigint,
-    queues text
+    queues text,
+    wish bigint,
+    place bigint
 ) ON COMMIT DELETE ROWS
 
 -- remove_pools --
@@ -76,10 +78,12 @@ WHERE incoming.version > 1
 -- Insert enrollments, or bring them up to date, and take their seats; an older version changes nothing.
 WITH put AS (
     INSERT INTO enrollments AS known (
-        campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues
+        campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues,
+        wish, place
     )
     SELECT
-        campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues
+        campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues,
+        wish, place
     FROM incoming
     ON CONFLICT (campaign, seq) DO UPDATE SET
         pool = excluded.pool,
@@ -87,7 +91,8 @@ WITH put AS (
         seat = excluded.seat,
         version = excluded.version,
         expires_at = excluded.expires_at,
-        queues = excluded.queues
+        queues = excluded.queues,
+        place = excluded.place
     WHERE excluded.version >= known.version
     RETURNING campaign, offering, pool, seat, seq, status
 )
@@ -103,11 +108,12 @@ INSERT INTO audit_trail (at, actor, channel, action, campaign, detail) VALUES ($
 -- A member's enrollments, newest first, after (decided_at $2, enrollment $3).
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    wish, place,
     CASE status WHEN 'waitlisted' THEN (
         SELECT count(*) FROM enrollments AS ahead
         WHERE ahead.campaign = enrollments.campaign AND ahead.offering = enrollments.offering
             AND ahead.status IN ('confirmed', 'held', 'offered', 'waitlisted')
-            AND (ahead.status = 'waitlisted') AND ahead.seq <= enrollments.seq
+            AND (ahead.status = 'waitlisted') AND ahead.place <= enrollments.place
     ) ELSE 0 END AS position
 FROM enrollments
 WHERE member = $1 AND decided_at <= $2 AND (decided_at, enrollment) < ($2, $3)
@@ -115,31 +121,33 @@ ORDER BY decided_at DESC, enrollment DESC
 LIMIT $4
 
 -- roster --
--- Live enrollments of an offering, those who wait last, after (whether it waits $3, seq $4).
+-- Live enrollments of an offering, those who wait last, after (whether it waits $3, place $4).
 WITH page AS (
     SELECT *, (status = 'waitlisted') AS waits FROM enrollments
     WHERE campaign = $1 AND offering = $2
         AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
-        AND ((status = 'waitlisted'), seq) > ($3::integer::boolean, $4)
-    ORDER BY (status = 'waitlisted'), seq
+        AND ((status = 'waitlisted'), place) > ($3::integer::boolean, $4)
+    ORDER BY (status = 'waitlisted'), place
     LIMIT $5
 ),
 ahead AS (
     SELECT count(*) AS waiting FROM enrollments
     WHERE campaign = $1 AND offering = $2
         AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
-        AND (status = 'waitlisted') AND seq < (SELECT min(seq) FROM page WHERE waits)
+        AND (status = 'waitlisted') AND place < (SELECT min(place) FROM page WHERE waits)
 )
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    CASE WHEN waits THEN waiting + row_number() OVER (PARTITION BY waits ORDER BY seq) ELSE 0 END AS position
+    wish, place,
+    CASE WHEN waits THEN waiting + row_number() OVER (PARTITION BY waits ORDER BY place) ELSE 0 END AS position
 FROM page CROSS JOIN ahead
-ORDER BY waits, seq
+ORDER BY waits, place
 
 -- enrollments --
 -- All enrollments of a campaign in order of their sign-up, after seq $2.
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    wish, place,
     0 AS position
 FROM enrollments
 WHERE campaign = $1 AND seq > $2
@@ -160,6 +168,14 @@ SELECT campaign, version, document, actor, published_at FROM definitions
 WHERE campaign = $1 AND ($2::bigint IS NULL OR version = $2)
 ORDER BY version DESC
 LIMIT 1
+
+-- keep_draw --
+-- Keep the published draw of a campaign, unless there is one.
+INSERT INTO draws (campaign, file) VALUES ($1, $2) ON CONFLICT DO NOTHING
+
+-- draw --
+-- The published draw of a campaign.
+SELECT file FROM draws WHERE campaign = $1
 
 -- dead_letters --
 -- The campaign's dead letters.

@@ -57,15 +57,17 @@ WHERE seq = ?2 AND (campaign, offering, pool, seat) = (
 -- put_enrollment --
 -- Insert an enrollment, or bring it up to date; an older version changes nothing.
 INSERT INTO enrollments (
-    campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues, wish,
+    place
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (campaign, seq) DO UPDATE SET
     pool = excluded.pool,
     status = excluded.status,
     seat = excluded.seat,
     version = excluded.version,
     expires_at = excluded.expires_at,
-    queues = excluded.queues
+    queues = excluded.queues,
+    place = excluded.place
 WHERE excluded.version >= version
 
 -- take_seat --
@@ -86,11 +88,12 @@ INSERT INTO audit_trail (at, actor, channel, action, campaign, detail) VALUES (?
 -- A member's enrollments, newest first, after (decided_at ?2, enrollment ?3).
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    wish, place,
     CASE status WHEN 'waitlisted' THEN (
         SELECT count(*) FROM enrollments AS ahead
         WHERE ahead.campaign = enrollments.campaign AND ahead.offering = enrollments.offering
             AND ahead.status IN ('confirmed', 'held', 'offered', 'waitlisted')
-            AND (ahead.status = 'waitlisted') = 1 AND ahead.seq <= enrollments.seq
+            AND (ahead.status = 'waitlisted') = 1 AND ahead.place <= enrollments.place
     ) ELSE 0 END AS position
 FROM enrollments
 WHERE member = ?1 AND decided_at <= ?2 AND (decided_at, enrollment) < (?2, ?3)
@@ -98,31 +101,33 @@ ORDER BY decided_at DESC, enrollment DESC
 LIMIT ?4
 
 -- roster --
--- Live enrollments of an offering, those who wait last, after (whether it waits ?3, seq ?4).
+-- Live enrollments of an offering, those who wait last, after (whether it waits ?3, place ?4).
 WITH live AS NOT MATERIALIZED (
     SELECT *, (status = 'waitlisted') AS waits FROM enrollments INDEXED BY enrollments_by_roster
     WHERE campaign = ?1 AND offering = ?2 AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
 ),
 page AS (
-    SELECT * FROM (SELECT * FROM live WHERE waits = ?3 AND seq > ?4 ORDER BY seq LIMIT ?5)
+    SELECT * FROM (SELECT * FROM live WHERE waits = ?3 AND place > ?4 ORDER BY place LIMIT ?5)
     UNION ALL
-    SELECT * FROM (SELECT * FROM live WHERE ?3 = 0 AND waits = 1 ORDER BY seq LIMIT ?5)
-    ORDER BY waits, seq
+    SELECT * FROM (SELECT * FROM live WHERE ?3 = 0 AND waits = 1 ORDER BY place LIMIT ?5)
+    ORDER BY waits, place
     LIMIT ?5
 ),
 ahead AS (
-    SELECT count(*) AS waiting FROM live WHERE waits = 1 AND seq < (SELECT min(seq) FROM page WHERE waits)
+    SELECT count(*) AS waiting FROM live WHERE waits = 1 AND place < (SELECT min(place) FROM page WHERE waits)
 )
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    CASE WHEN waits THEN waiting + row_number() OVER (PARTITION BY waits ORDER BY seq) ELSE 0 END AS position
+    wish, place,
+    CASE WHEN waits THEN waiting + row_number() OVER (PARTITION BY waits ORDER BY place) ELSE 0 END AS position
 FROM page CROSS JOIN ahead
-ORDER BY waits, seq
+ORDER BY waits, place
 
 -- enrollments --
 -- All enrollments of a campaign in order of their sign-up, after seq ?2.
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    wish, place,
     0 AS position
 FROM enrollments
 WHERE campaign = ?1 AND seq > ?2
@@ -143,6 +148,14 @@ SELECT campaign, version, document, actor, published_at FROM definitions
 WHERE campaign = ?1 AND (?2 IS NULL OR version = ?2)
 ORDER BY version DESC
 LIMIT 1
+
+-- keep_draw --
+-- Keep the published draw of a campaign, unless there is one.
+INSERT INTO draws (campaign, file) VALUES (?1, ?2) ON CONFLICT DO NOTHING
+
+-- draw --
+-- The published draw of a campaign.
+SELECT file FROM draws WHERE campaign = ?1
 
 -- dead_letters --
 -- The campaign's dead letters.

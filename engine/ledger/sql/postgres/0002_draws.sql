@@ -1,0 +1,16 @@
+-- wish: the rank of an entry in a draw among its member's, 0 outside of draws. place: by which it waits, the lesser
+-- first: the seq of its sign-up, or of its result in a draw.
+ALTER TABLE enrollments ADD COLUMN wish bigint NOT NULL DEFAULT 0, ADD COLUMN place bigint NOT NULL DEFAULT 0;
+
+UPDATE enrollments SET place = seq;
+
+DROP INDEX enrollments_by_roster;
+
+CREATE INDEX enrollments_by_roster ON enrollments (campaign, offering, (status = 'waitlisted'), place)
+WHERE status IN ('confirmed', 'held', 'offered', 'waitlisted');
+
+-- The draw of a campaign, as it is published, kept before the first result is settled.
+CREATE TABLE draws (
+    campaign text COLLATE "C" PRIMARY KEY,
+    file bytea NOT NULL
+);
