@@ -24,18 +24,18 @@ Digits64 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Part(Struct, frozen=True, forbid_unknown_fields=True):
+class Part(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Base of every part of a draw that is new here. All fields are always written."""
 
 
-class DrawnPool(Part, frozen=True):
+class DrawnPool(Part, frozen=True, gc=False):
     """A pool and its seats that are free at the draw."""
 
     pool: Id
     free: Count
 
 
-class DrawnOffering(Part, frozen=True):
+class DrawnOffering(Part, frozen=True, gc=False):
     """An offering of the campaign, as the draw needs it; one outside the draw has no pools."""
 
     offering: Id
@@ -49,14 +49,14 @@ class DrawnOffering(Part, frozen=True):
     pools: list[DrawnPool]
 
 
-class Wish(Part, frozen=True):
+class Wish(Part, frozen=True, gc=False):
     """An offering that a member would like, and its pools whose seats the member may take, in the document's order."""
 
     offering: Id
     pools: list[Id]
 
 
-class Entry(Part, frozen=True):
+class Entry(Part, frozen=True, gc=False):
     """What one member put into the draw."""
 
     member: Digits32
@@ -69,7 +69,7 @@ class Entry(Part, frozen=True):
     """By rank, the dearest first."""
 
 
-class Result(Part, frozen=True):
+class Result(Part, frozen=True, gc=False):
     """What became of one wish."""
 
     member: Digits32
@@ -79,7 +79,7 @@ class Result(Part, frozen=True):
     """Where the seat is; "" without one."""
 
 
-class Draw(Part, frozen=True):
+class Draw(Part, frozen=True, gc=False):
     """A draw as it is published: what is needed to repeat it, and what came of it."""
 
     format: Literal["seatrush-draw-1"]

@@ -13,7 +13,7 @@ LIVE: Final = SEATED | {"waitlisted"}
 """The statuses that count for limits and overlaps, and of which a member has at most one per offering."""
 
 
-class Record(Struct, frozen=True, array_like=True):
+class Record(Struct, frozen=True, array_like=True, gc=False):
     """The state of an enrollment as the Lua scripts keep it; `engine/lua/includes/records.lua` has the same order.
 
     Times are UTC milliseconds since 1970; 0 and "" stand for none.

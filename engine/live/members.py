@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Struct
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """A live enrollment of a member; `engine/lua/includes/records.lua` has the same order."""
 
     offering: str
