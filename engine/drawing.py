@@ -21,6 +21,7 @@ from engine.domain.definition import PackedOffering
 from engine.domain.draw import Draw, DrawnOffering, DrawnPool, Entry, Wish
 from engine.domain.enrollment import Record
 from engine.domain.policies import ballot
+from engine.domain.policies.ballot import Share
 from engine.ledger.protocol import Ledger
 from engine.live import keys, members
 from engine.live.decisions import Decisions
@@ -31,8 +32,6 @@ SETTLED_AT_ONCE: Final = 200
 """Results in one call: some three ms of Redis, in which nobody else is served."""
 SETTLE_EVERY_S: Final = 0.006
 """Calls come no faster, so that others keep their share of Redis: 100,000 results take three seconds."""
-WEIGHT: Final = 1_000
-"""Of every entry, in thousandths: all are drawn alike."""
 
 NICENESS: Final = 10
 
@@ -78,8 +77,10 @@ class Drawing:
         file = await self._ledger.draw(campaign)
         if file is None:
             seed = bytes.fromhex(_lottery.decode(packed).seed)
-            drawn = await self._aside(conduct, reading, seed, now_ms)
-            file = await self._ledger.keep_draw(campaign, drawn)
+            document = _document.decode(reading.document)
+            records = await self._ledger.draw_records(document.unit, campaign) if document.weights else {}
+            drawn, shares = await self._aside(conduct, reading, document, seed, records, now_ms)
+            file = await self._ledger.keep_draw(campaign, drawn, shares)
         await self._settle(reading, await self._aside(_draw.decode, file), settled)
         return True
 
@@ -134,18 +135,27 @@ def _give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def conduct(reading: Reading, seed: bytes, now_ms: int) -> bytes:
-    """The draw of a campaign whose entries do not change any more, as the file that is published."""
-    document = _document.decode(reading.document)
+def conduct(
+    reading: Reading,
+    document: documents.Campaign,
+    seed: bytes,
+    records: Mapping[str, ballot.Record],
+    now_ms: int,
+) -> tuple[bytes, list[Share]]:
+    """The draw of a campaign whose entries do not change any more: the file that is published, and each one's share."""
     offerings = {name: _offering.decode(packed) for name, packed in reading.offerings.items()}
     salt = lottery.derive_salt(seed)
     wishes: dict[str, list[Record]] = {}
     for _, record in _entries(reading):
         wishes.setdefault(record.member, []).append(record)
+    weights = {
+        member: ballot.weight(document.weights, records.get(member, ballot.NEVER_DRAWN)) for member in wishes
+    }
+    pseudonyms = {member: lottery.pseudonym(reading.campaign, salt, member) for member in wishes}
     entries = (
         Entry(
-            lottery.pseudonym(reading.campaign, salt, member),
-            WEIGHT,
+            pseudonyms[member],
+            weights[member],
             _holds(reading, member),
             [
                 Wish(record.offering, list(_pools(offerings[record.offering], record.queues, now_ms)))
@@ -161,7 +171,9 @@ def conduct(reading: Reading, seed: bytes, now_ms: int) -> bytes:
         [_drawn(name, offering, reading.counts) for name, offering in offerings.items()],
         entries,
     )
-    return msgspec.json.encode(drawn)
+    won = {result.member for result in drawn.results if result.status == "confirmed"}
+    shares = [Share(member, weights[member], pseudonyms[member] in won) for member in wishes]
+    return msgspec.json.encode(drawn), shares
 
 
 def _entries(reading: Reading) -> Iterator[tuple[str, Record]]:

@@ -19,6 +19,7 @@ SESSIONS_MAX = 400
 CAPACITY_MAX = 10_000_000
 LIMITS_MAX = 16
 WISHES_MAX = 1_000
+PERCENT_MAX = 10_000
 SECONDS_MAX = 31 * 24 * 3600
 
 # `extra` names the fault for a pattern, see `shapes`.
@@ -142,6 +143,19 @@ class Offering(Document, frozen=True):
     party_max: Annotated[int, Meta(ge=1)] = 1
 
 
+class Weights(Document, frozen=True):
+    """How earlier draws of the same unit change the odds in this one, in percent of a member who was in none.
+
+    A member has 100, and `loss` more for each draw that gave nothing, and `win` less for each that gave a seat; never
+    less than `min` and never more than `max`.
+    """
+
+    loss: Annotated[int, Meta(ge=0, le=PERCENT_MAX)] = 0
+    win: Annotated[int, Meta(ge=0, le=PERCENT_MAX)] = 0
+    min: Annotated[int, Meta(ge=1, le=100)] = 25
+    max: Annotated[int, Meta(ge=100, le=PERCENT_MAX)] = 400
+
+
 class Campaign(Document, frozen=True):
     """A set of offerings that share rules: the boundary inside which every rule is atomic."""
 
@@ -150,6 +164,7 @@ class Campaign(Document, frozen=True):
     unit: Unit
     offerings: Annotated[Sequence[Offering], Meta(min_length=1, max_length=OFFERINGS_MAX)]
     rules: Rules = Rules()
+    weights: Weights | None = None
     lead: Text | None = None
     pilots: Annotated[list[Unit], Meta(max_length=1_000)] | None = None
     responsible: Text | None = None

@@ -66,20 +66,26 @@ def _check_campaign(campaign: Any, found: Found) -> None:
         if offering.place is not None:
             _check_place(offering.place, (path, "place"), found)
         _check_availability(offering, path, found)
-    _check_draw(offerings, found)
+    _check_draw(campaign, found)
 
 
-def _check_draw(offerings: list[Any], found: Found) -> None:
+def _check_draw(campaign: Any, found: Found) -> None:
     """The ballots of a campaign are one draw: it can be held when the last of them closes."""
     first: tuple[int, datetime] | None = None
-    for index, offering in enumerate(offerings):
-        if not (offering.policy and offering.policy.name == ballot.POLICY.name and offering.closes):
+    ballots = False
+    for index, offering in enumerate(campaign.offerings or []):
+        if not (offering.policy and offering.policy.name == ballot.POLICY.name):
+            continue
+        ballots = True
+        if offering.closes is None:
             continue
         if first is None:
             first = index, offering.closes
         elif offering.closes != first[1]:
             path = (((None, "offerings"), index), "closes")
             found.add(path, "draw_closes_differ", first=f"/offerings/{first[0]}/closes")
+    if campaign.weights is not None and not ballots:
+        found.add((None, "weights"), "no_ballot")
 
 
 def _check_unique(entries: list[Any], field: str, path: Path, found: Found) -> None:

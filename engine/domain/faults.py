@@ -173,6 +173,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "抽签活动须同时截止，与 {first} 相同。",
         "The ballots of a campaign are one draw and close together: must be as {first}.",
     ),
+    "no_ballot": (
+        "本批次没有抽签活动，不需要权重。",
+        "This campaign has no ballot for which weights would count.",
+    ),
     # Rules that only the live campaign knows.
     "below_live_seats": (
         "不得小于已占用的最大座位号 {seat}。",

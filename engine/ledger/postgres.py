@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from engine.domain.events import Event
+from engine.domain.policies.ballot import Share
 from engine.ledger import migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
 from engine.ledger.protocol import Batch, DeadLetter, Fenced, Refused, Registration, Unavailable
@@ -132,10 +133,12 @@ class PostgresLedger(reading.Reading):
         if trail:
             await connection.executemany(self._sql["add_trail"], trail)
 
-    async def keep_draw(self, campaign: str, file: bytes) -> bytes:
-        """Keep the file of a campaign's draw, unless there is one already; returns the one that is kept."""
-        async with self._connection() as connection:
-            await connection.execute(self._sql["keep_draw"], campaign, file)
+    async def keep_draw(self, campaign: str, file: bytes, shares: Sequence[Share]) -> bytes:
+        """Keep a campaign's draw, as `protocol.Ledger.keep_draw` says."""
+        async with self._transaction() as connection:
+            if await connection.fetchval(self._sql["keep_draw"], campaign, file):
+                rows = [(campaign, each.member, each.weight, each.won) for each in shares]
+                await _copy(connection, "shares", rows)
             kept: bytes = await connection.fetchval(self._sql["draw"], campaign)
             return kept
 

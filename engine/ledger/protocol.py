@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
+from engine.domain.policies import ballot
+from engine.domain.policies.ballot import Share
 
 
 class Unavailable(Exception):
@@ -133,8 +135,11 @@ class Ledger(Protocol):
 
     # Drawing
 
-    async def keep_draw(self, campaign: str, file: bytes) -> bytes:
-        """Keep the file of a campaign's draw, unless there is one already; returns the one that is kept."""
+    async def keep_draw(self, campaign: str, file: bytes, shares: Sequence[Share]) -> bytes:
+        """Keep the file of a campaign's draw and each member's share in it, unless there is one already.
+
+        Returns the file that is kept.
+        """
 
     # Reading
 
@@ -165,6 +170,14 @@ class Ledger(Protocol):
 
     async def draw(self, campaign: str) -> bytes | None:
         """The file of a campaign's draw, None without one."""
+
+    async def share(self, campaign: str, member: str) -> Share | None:
+        """What a member had in a campaign's draw, None without an entry."""
+
+    async def draw_records(
+        self, unit: str, besides: str, member: str | None = None
+    ) -> dict[str, ballot.Record]:
+        """Losses and wins in the draws of a unit's campaigns besides one, by member, or of one member."""
 
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""

@@ -8,6 +8,8 @@ from msgspec import structs
 
 from engine.domain import events
 from engine.domain.enrollment import Record
+from engine.domain.policies import ballot
+from engine.domain.policies.ballot import Share
 from engine.ledger import batch
 from engine.ledger.protocol import DeadLetter, Definition, Registration, Row, TrailRow
 
@@ -66,6 +68,18 @@ class Reading(ABC):
         """The file of a campaign's draw, None without one."""
         rows = await self._rows("draw", campaign)
         return bytes(rows[0][0]) if rows else None
+
+    async def share(self, campaign: str, member: str) -> Share | None:
+        """What a member had in a campaign's draw, None without an entry."""
+        rows = await self._rows("share", campaign, member)
+        return Share(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+    async def draw_records(
+        self, unit: str, besides: str, member: str | None = None
+    ) -> dict[str, ballot.Record]:
+        """Losses and wins in the draws of a unit's campaigns besides one, by member, or of one member."""
+        rows = await self._rows("draw_records", unit, besides, member)
+        return {name: ballot.Record(losses, wins) for name, losses, wins in rows}
 
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""

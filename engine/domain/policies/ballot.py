@@ -4,9 +4,41 @@ from typing import Final
 
 from msgspec import Struct
 
+from engine.domain.campaign import Weights
 from engine.domain.policies.policy import Policy
 
 POLICY: Final = Policy(name="ballot", family="deferred")
+
+
+THOUSANDTHS_PER_PERCENT: Final = 10
+
+
+class Share(Struct, frozen=True, gc=False):
+    """What a member had in a draw."""
+
+    member: str
+    weight: int
+    """In thousandths."""
+    won: bool
+    """Whether the draw gave a seat; a place on a waitlist is none."""
+
+
+class Record(Struct, frozen=True, gc=False):
+    """A member's draws of one unit, so far."""
+
+    losses: int = 0
+    wins: int = 0
+
+
+NEVER_DRAWN: Final = Record()
+
+
+def weight(weights: Weights | None, record: Record) -> int:
+    """The weight of a member's entry, in thousandths: 1000 without a history, or where it does not count."""
+    if weights is None:
+        return 100 * THOUSANDTHS_PER_PERCENT
+    percent = 100 + weights.loss * record.losses - weights.win * record.wins
+    return max(weights.min, min(weights.max, percent)) * THOUSANDTHS_PER_PERCENT
 
 
 class Lottery(Struct, frozen=True, array_like=True):

@@ -14,3 +14,12 @@ CREATE TABLE draws (
     campaign text COLLATE "C" PRIMARY KEY,
     file bytea NOT NULL
 );
+
+-- What each member had in a draw: the weight in thousandths, and whether it gave a seat. Later draws of the unit weigh it.
+CREATE TABLE shares (
+    campaign text COLLATE "C" NOT NULL,
+    member text COLLATE "C" NOT NULL,
+    weight bigint NOT NULL,
+    won boolean NOT NULL,
+    PRIMARY KEY (campaign, member)
+);

@@ -171,7 +171,18 @@ LIMIT 1
 
 -- keep_draw --
 -- Keep the published draw of a campaign, unless there is one.
-INSERT INTO draws (campaign, file) VALUES ($1, $2) ON CONFLICT DO NOTHING
+INSERT INTO draws (campaign, file) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1
+
+-- share --
+-- What a member had in a draw.
+SELECT member, weight, won FROM shares WHERE campaign = $1 AND member = $2
+
+-- draw_records --
+-- Losses and wins in the draws of a unit other than the campaign $2, of each member or of one.
+SELECT member, count(*) FILTER (WHERE NOT won), count(*) FILTER (WHERE won)
+FROM campaigns JOIN shares USING (campaign)
+WHERE unit = $1 AND campaign <> $2 AND ($3::text IS NULL OR member = $3)
+GROUP BY member
 
 -- draw --
 -- The published draw of a campaign.

@@ -16,3 +16,12 @@ CREATE TABLE draws (
     campaign TEXT PRIMARY KEY,
     file BLOB NOT NULL
 ) STRICT;
+
+-- What each member had in a draw: the weight in thousandths, and whether it gave a seat. Later draws of the unit weigh it.
+CREATE TABLE shares (
+    campaign TEXT NOT NULL,
+    member TEXT NOT NULL,
+    weight INTEGER NOT NULL,
+    won INTEGER NOT NULL,
+    PRIMARY KEY (campaign, member)
+) STRICT, WITHOUT ROWID;

@@ -153,6 +153,21 @@ LIMIT 1
 -- Keep the published draw of a campaign, unless there is one.
 INSERT INTO draws (campaign, file) VALUES (?1, ?2) ON CONFLICT DO NOTHING
 
+-- add_share --
+-- What a member had in a draw.
+INSERT INTO shares (campaign, member, weight, won) VALUES (?, ?, ?, ?)
+
+-- share --
+-- What a member had in a draw.
+SELECT member, weight, won FROM shares WHERE campaign = ?1 AND member = ?2
+
+-- draw_records --
+-- Losses and wins in the draws of a unit other than the campaign ?2, of each member or of one.
+SELECT member, sum(1 - won), sum(won)
+FROM campaigns CROSS JOIN shares USING (campaign)
+WHERE unit = ?1 AND campaign <> ?2 AND (?3 IS NULL OR member = ?3)
+GROUP BY member
+
 -- draw --
 -- The published draw of a campaign.
 SELECT file FROM draws WHERE campaign = ?1
