@@ -110,6 +110,15 @@ OPERATIONS: Final = {
             "`seatrush verify-draw` 可仅凭此文件重新算出全部结果。",
         ),
     ),
+    "draws.mine": Operation(
+        "see_own_draw",
+        "查看本人在抽签中的化名和权重",
+        Said(
+            "The pseudonym finds one's own entry and results in the draw's file. `weight` follows from the campaign's "
+            "`weights` and from the unit's other draws.",
+            "凭化名可在抽签文件中找到本人的报名和结果。`weight` 由批次的 `weights` 和本单位其他抽签的结果得出。",
+        ),
+    ),
     "enrollments.sign_up": Operation(
         "sign_up",
         "报名",
@@ -135,9 +144,10 @@ OPERATIONS: Final = {
         "list_roster",
         "名单：谁已报上，谁在候补",
         Said(
-            "Who is in, then who waits, each in the order of `seq`, as the ledger has it: some moments behind. The "
-            "caller is of the campaign's unit or of one above it.",
-            "先是已报上的，再是候补的，各按 `seq` 排列；取自台账，可能略有延迟。调用者须属于批次所属单位或其上级单位。",
+            "Who is in, then who waits, each in the order of `seq`, or of the draw, as the ledger has it: some moments "
+            "behind. The caller is of the campaign's unit or of one above it.",
+            "先是已报上的，再是候补的，各按 `seq`（抽签候补按抽签次序）排列；取自台账，可能略有延迟。"
+            "调用者须属于批次所属单位或其上级单位。",
         ),
     ),
     "enrollments.find": Operation("see_enrollment", "查看报名", _OTHERS),

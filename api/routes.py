@@ -82,6 +82,10 @@ ROUTES: Final = (
         {200: Draw}, refusals=("invalid", "not_found"), cached=True,
     ),
     Route(
+        "GET", CAMPAIGN + "/draw/me", draws.mine, "See one's own part in the draw of a campaign",
+        {200: views.DrawShare}, MEMBER, ("invalid", "not_found"),
+    ),
+    Route(
         "POST", OFFERING + "/enrollments", enrollments.sign_up, "Sign up",
         {201: views.Enrollment, 202: views.Enrollment, 200: views.Enrollment}, MEMBER,
         ("invalid", "key_reused", "closed", "not_open", "not_eligible", "limit_reached", "overlap", "sold_out",

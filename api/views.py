@@ -59,6 +59,19 @@ class DrawView(Struct, frozen=True):
     """The SHA-256 of the seed, which is told after the draw."""
 
 
+class DrawShare(Struct, frozen=True):
+    """A member's own part in a draw."""
+
+    member: str
+    """The pseudonym, as in the draw's file."""
+    weight: Annotated[float, Meta(ge=0)]
+    """1 is usual: of the entry that was drawn, before the draw what it would be now."""
+    losses: Count
+    """Of other draws of the unit, so far: those that gave no seat."""
+    wins: Count
+    """Those that gave one."""
+
+
 class OfferingView(documents.Offering, frozen=True, kw_only=True):
     """An offering with the number of members who wait."""
 

@@ -14,10 +14,11 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from engine.domain import campaign as documents
 from engine.domain import draw, lottery, outcome
-from engine.domain.definition import PackedOffering
+from engine.domain.definition import Definition, PackedOffering
 from engine.domain.draw import Draw, DrawnOffering, DrawnPool, Entry, Wish
 from engine.domain.enrollment import Record
 from engine.domain.policies import ballot
@@ -45,6 +46,17 @@ _record = msgspec.msgpack.Decoder(Record)
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class Mine(Struct, frozen=True):
+    """A member's part in a draw."""
+
+    pseudonym: str
+    weight: int
+    """In thousandths: that of the entry that was drawn, before the draw what it would be now."""
+    losses: int
+    wins: int
+    """Of other draws of the campaign's unit, so far."""
+
+
 class Drawing:
     """The draws of all campaigns."""
 
@@ -58,6 +70,18 @@ class Drawing:
         """The public file of a draw that is over, None before. Raises NothingRan or Unavailable."""
         _, state = await self._standing(campaign)
         return await self._ledger.draw(campaign) if state == b"done" else None
+
+    async def mine(self, definition: Definition, member: str) -> Mine | None:
+        """A member's part in a campaign's draw, None in a campaign without ballots. Raises Unavailable."""
+        campaign, drawn = definition.campaign, definition.lottery
+        if drawn is None:
+            return None
+        pseudonym = lottery.pseudonym(campaign, drawn.salt, member)
+        share = await self._ledger.share(campaign, member)
+        records = await self._ledger.draw_records(definition.unit, campaign, member)
+        record = records.get(member, ballot.NEVER_DRAWN)
+        weight = share.weight if share else ballot.weight(definition.document.weights, record)
+        return Mine(pseudonym, weight, record.losses, record.wins)
 
     async def draw_if_due(self, campaign: str) -> bool:
         """Hold a campaign's draw, or end one that was begun; False when there is none to hold now.

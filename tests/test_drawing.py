@@ -289,6 +289,34 @@ async def test_entries_hold_the_policy_and_the_offering(stand: Stand) -> None:
     assert removed == [Fault("/offerings", "has_live_enrollments", {"name": "soap"})]
 
 
+async def test_earlier_draws_of_the_unit_weigh(stand: Stand) -> None:
+    """One has lost twice and one has won twice: the file has their weights, and the order follows from them."""
+    weights = {"loss": 100, "win": 60, "min": 25, "max": 250}
+    for name, members in (("one", ["lucky"]), ("two", ["lucky"])):
+        await stand.publish(campaign(ballot(capacity=1), name=name))
+        for member in members:
+            await stand.sign_up(member, within=name)
+        await stand.publish(campaign(ballot(capacity=1, closes=at(seconds=-0.001)), name=name))
+        assert await stand.runtime.drawing.draw_if_due(name)
+        # Of an offering without seats everybody goes away with nothing.
+        none = f"{name}-none"
+        await stand.publish(campaign(ballot(capacity=0), name=none))
+        await stand.sign_up("unlucky", within=none)
+        await stand.publish(campaign(ballot(capacity=0, closes=at(seconds=-0.001)), name=none))
+        assert await stand.runtime.drawing.draw_if_due(none)
+    soap = ballot(capacity=1)
+    await stand.publish(campaign(soap, weights=weights))
+    for member in ("lucky", "unlucky", "new"):
+        await enter(stand, member)
+    await close(stand, soap, weights=weights)
+    found = await drawn(stand)
+    assert draw.verify(found) == []
+    told = {entry.member: entry.weight for entry in found.entries}
+    names = [lottery.pseudonym(CAMPAIGN, found.salt, member) for member in ("lucky", "unlucky", "new")]
+    assert [told[name] for name in names] == [250, 2_500, 1_000]
+    await agrees(stand)
+
+
 class Died(Exception):
     """The process is gone."""
 

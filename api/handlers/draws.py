@@ -1,6 +1,6 @@
-"""The draw of a campaign, as everybody may check it."""
+"""The draw of a campaign, as everybody may check it, and a member's own part in it."""
 
-from api import answers, problems
+from api import answers, problems, views
 from api.answer import Answer
 from api.call import Call
 
@@ -18,3 +18,16 @@ async def find(call: Call) -> Answer:
     if file is None:
         return problems.response("not_found", call.language)
     return answers.cached(call, file, f'"{definition.lottery.commitment}"')
+
+
+async def mine(call: Call) -> Answer:
+    """GET /campaigns/{campaign}/draw/me, from the ledger."""
+    campaign = call.parameter("campaign")
+    catalog = call.api.runtime.catalog
+    definition = await catalog.find(campaign)
+    if definition is None:
+        return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
+    found = await call.api.runtime.drawing.mine(definition, call.person.sub)
+    if found is None:
+        return problems.response("not_found", call.language)
+    return answers.json(views.DrawShare(found.pseudonym, found.weight / 1_000, found.losses, found.wins))

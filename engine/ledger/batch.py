@@ -13,8 +13,9 @@ from engine.domain import enrollment, events
 from engine.ledger.protocol import DeadLetter, Refused
 
 EnrollmentRow = tuple[str, int, str, str, str, str, str, int, int, int, int, str, int, int]
-"""campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues,
-wish, place"""
+"""campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues, wish,
+turn
+"""
 
 _ACTS = frozenset({"enrolled", "confirmed", "declined", "cancelled"})
 """What somebody asked for; the other events follow from these, or from time."""
@@ -153,5 +154,5 @@ def _row(campaign: str, name: str, record: enrollment.Record) -> EnrollmentRow:
         record.decided_at,
         " ".join(record.queues),
         record.wish,
-        record.order,
+        record.turn,
     )

@@ -7,7 +7,7 @@ processes that migrate at once, the second finds nothing left to do.
 import sqlite3
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.ledger import statements
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _APPLIED = "SELECT number FROM schema_migrations"
 _LOCK = 0x5EA7_2054
 """The advisory lock of PostgreSQL under which migrations run; any number that nobody else uses."""
+
+TIMEOUT_S: Final = 3_600.0
+"""For a step of PostgreSQL, and for the lock while another process migrates: an index is made of millions of rows."""
 
 
 def _left(dialect: statements.Dialect, applied: set[int]) -> list[statements.Migration]:
@@ -69,7 +72,7 @@ async def pending_postgres(connection: "PoolConnectionProxy") -> list[statements
 
 async def apply_postgres(connection: "PoolConnectionProxy") -> list[str]:
     """Apply what is pending, inside a transaction; the names applied."""
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=TIMEOUT_S)
     # First of all, as it makes the server look at its catalogue again: `to_regclass` alone may answer from a cache
     # filled before the lock was granted.
     await connection.execute(
@@ -78,7 +81,7 @@ async def apply_postgres(connection: "PoolConnectionProxy") -> list[str]:
     )
     pending = await pending_postgres(connection)
     for migration in pending:
-        await connection.execute(migration.script)
+        await connection.execute(migration.script, timeout=TIMEOUT_S)
         await connection.execute(
             "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)", migration.number, migration.name
         )

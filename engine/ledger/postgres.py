@@ -134,12 +134,14 @@ class PostgresLedger(reading.Reading):
             await connection.executemany(self._sql["add_trail"], trail)
 
     async def keep_draw(self, campaign: str, file: bytes, shares: Sequence[Share]) -> bytes:
-        """Keep a campaign's draw, as `protocol.Ledger.keep_draw` says."""
+        """Keep the file of a campaign's draw, as `protocol.Ledger.keep_draw` says."""
         async with self._transaction() as connection:
             if await connection.fetchval(self._sql["keep_draw"], campaign, file):
                 rows = [(campaign, each.member, each.weight, each.won) for each in shares]
                 await _copy(connection, "shares", rows)
-            kept: bytes = await connection.fetchval(self._sql["draw"], campaign)
+            kept: bytes | None = await connection.fetchval(self._sql["draw"], campaign)
+            if kept is None:
+                raise LookupError(f"{campaign} is not registered")
             return kept
 
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:

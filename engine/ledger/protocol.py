@@ -136,10 +136,22 @@ class Ledger(Protocol):
     # Drawing
 
     async def keep_draw(self, campaign: str, file: bytes, shares: Sequence[Share]) -> bytes:
-        """Keep the file of a campaign's draw and each member's share in it, unless there is one already.
+        """Keep the file of a campaign's draw and each member's share, unless there is one; returns what is kept.
 
-        Returns the file that is kept.
+        Of two writers the first wins; what is kept never changes. Raises Unavailable when it is not known whether the
+        file was kept (then: keep it anew), LookupError for a campaign that is not registered.
         """
+
+    async def draw(self, campaign: str) -> bytes | None:
+        """The file of a campaign's draw; None while there is none."""
+
+    async def share(self, campaign: str, member: str) -> Share | None:
+        """What a member had in a campaign's draw, None without an entry."""
+
+    async def draw_records(
+        self, unit: str, besides: str, member: str | None = None
+    ) -> dict[str, ballot.Record]:
+        """Losses and wins in the draws of a unit's campaigns besides one, by member, or of one member."""
 
     # Reading
 
@@ -153,7 +165,7 @@ class Ledger(Protocol):
     ) -> list[Row]:
         """Live enrollments of an offering: first those with seats, then those who wait, each by `Record.order`.
 
-        `after` is (0 with a seat or 1 waiting, order) of the last row seen.
+        `after` is (0 with a seat or 1 waiting, `Record.order`) of the last row seen.
         """
 
     async def enrollments(self, campaign: str, limit: int, after: int = 0) -> list[Row]:
@@ -167,17 +179,6 @@ class Ledger(Protocol):
 
     async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
         """A version of the campaign document, by default the newest recorded."""
-
-    async def draw(self, campaign: str) -> bytes | None:
-        """The file of a campaign's draw, None without one."""
-
-    async def share(self, campaign: str, member: str) -> Share | None:
-        """What a member had in a campaign's draw, None without an entry."""
-
-    async def draw_records(
-        self, unit: str, besides: str, member: str | None = None
-    ) -> dict[str, ballot.Record]:
-        """Losses and wins in the draws of a unit's campaigns besides one, by member, or of one member."""
 
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""

@@ -4,8 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import structs
-
 from engine.domain import events
 from engine.domain.enrollment import Record
 from engine.domain.policies import ballot
@@ -65,7 +63,7 @@ class Reading(ABC):
         return Definition(*rows[0]) if rows else None
 
     async def draw(self, campaign: str) -> bytes | None:
-        """The file of a campaign's draw, None without one."""
+        """The file of a campaign's draw; None while there is none."""
         rows = await self._rows("draw", campaign)
         return bytes(rows[0][0]) if rows else None
 
@@ -105,8 +103,6 @@ def registration(row: tuple[Any, ...]) -> Registration:
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    campaign, enrollment, *values, queues, wish, place, position = row
-    record = Record(*(*values, queues.split(), wish))
-    if place != record.seq:
-        record = structs.replace(record, turn=place)
+    campaign, enrollment, *values, queues, wish, turn, position = row
+    record = Record(*(*values, queues.split(), wish, turn))
     return Row(campaign, enrollment, record, position)

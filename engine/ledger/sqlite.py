@@ -118,14 +118,16 @@ class SqliteLedger(reading.Reading):
         many(self._sql["add_trail"], changes.trail)
 
     async def keep_draw(self, campaign: str, file: bytes, shares: Sequence[Share]) -> bytes:
-        """Keep a campaign's draw, as `protocol.Ledger.keep_draw` says."""
+        """Keep the file of a campaign's draw, as `protocol.Ledger.keep_draw` says."""
 
         def work(connection: sqlite3.Connection) -> bytes:
             if connection.execute(self._sql["keep_draw"], (campaign, file)).rowcount:
                 rows = ((campaign, each.member, each.weight, each.won) for each in shares)
                 connection.executemany(self._sql["add_share"], rows)
-            kept: bytes = connection.execute(self._sql["draw"], (campaign,)).fetchone()[0]
-            return kept
+            row: tuple[bytes] | None = connection.execute(self._sql["draw"], (campaign,)).fetchone()
+            if row is None:
+                raise LookupError(f"{campaign} is not registered")
+            return row[0]
 
         return await self._write(work)
 

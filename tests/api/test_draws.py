@@ -89,3 +89,21 @@ async def test_a_seed_is_never_shown_before_the_draw(client: Client) -> None:
     assert definition.lottery
     for path in (HERE, "/v1/campaigns", f"{HERE}/offerings/soap", f"{HERE}/draw"):
         assert definition.lottery.seed.encode() not in (await client.get(path)).body
+
+
+async def test_a_member_sees_pseudonym_and_weight(client: Client) -> None:
+    weights = {"loss": 50, "win": 25}
+    await client.stand.publish(campaign(offering(**BALLOT), weights=weights))
+    assert (await client.get(HERE)).json["weights"] == weights
+    await client.sign_up("m1")
+    before = (await client.get(f"{HERE}/draw/me", person("m1"))).json
+    assert before | {"member": ""} == {"member": "", "weight": 1.0, "losses": 0, "wins": 0}
+    await close(client)
+    drawn = msgspec.json.decode((await client.get(f"{HERE}/draw")).body, type=Draw)
+    assert [entry.member for entry in drawn.entries] == [before["member"]]
+    # In the next draw of the unit the seat counts.
+    await client.stand.publish(campaign(offering(**BALLOT), name="winter", weights=weights))
+    after = (await client.get("/v1/campaigns/winter/draw/me", person("m1"))).json
+    assert after | {"member": ""} == {"member": "", "weight": 0.75, "losses": 0, "wins": 1}
+    assert after["member"] != before["member"]
+    assert (await client.get("/v1/campaigns/winter/draw/me", person("m2"))).json["weight"] == 1.0

@@ -20,6 +20,7 @@ WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
     "GET /v1/campaigns/{campaign}": ANYONE,
     "GET /v1/campaigns/{campaign}/offerings/{offering}": ANYONE,
     "GET /v1/campaigns/{campaign}/draw": ANYONE,
+    "GET /v1/campaigns/{campaign}/draw/me": ("member",),
     "POST /v1/campaigns/{campaign}/offerings/{offering}/enrollments": ("member",),
     "GET /v1/campaigns/{campaign}/enrollments/{enrollment}": ("member", "officer"),
     "GET /v1/campaigns/{campaign}/me": ("member",),

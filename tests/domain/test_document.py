@@ -190,6 +190,7 @@ def test_unknown_fields(parent: str) -> None:
         ("/offerings/0/opens", "2026-12-04T10:00:00Z", "not_before"),
         ("/offerings/0/closes", "2026-12-05T16:00:00.001+08:00", "after_last_session"),
         ("/offerings/0/cancel_until", "2026-12-05T16:00:01+08:00", "after_last_session"),
+        ("/weights", {"loss": 10}, "no_ballot"),
         # Not yet.
         ("/offerings/0/policy/name", "auction", "policy_not_available"),
         ("/offerings/0/party_max", 2, "party_not_available"),

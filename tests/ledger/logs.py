@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from engine.domain.enrollment import SEATED, Record, Status
+from engine.domain.enrollment import LIVE, SEATED, Record, Status
 from engine.domain.events import SCHEMA, Event, EventType, Header
 from engine.ledger.protocol import DeadLetter
 
@@ -71,6 +71,35 @@ class Log:
         record = Record(offering, member, pool, status, seat, seq, 1, 0, at, queues)
         header = Header(SCHEMA, "enrolled", at, actor or member, "http", f"e-{seq}", f"key-{seq}")
         return self._add(header, record)
+
+    def entered(self, member: str, offering: str = "soap", wish: int = 1) -> Event:
+        """A sign-up for a draw; the enrollment is called e-<seq>."""
+        seq, at = self.seq + 1, self._now()
+        record = Record(offering, member, "", "entered", 0, seq, 1, 0, at, ["*", "own"], wish)
+        header = Header(SCHEMA, "enrolled", at, member, "http", f"e-{seq}", f"key-{seq}", wish=wish)
+        return self._add(header, record)
+
+    def draw_began(self) -> Event:
+        """The entries are what they are."""
+        return self._add(Header(SCHEMA, "draw_began", self._now(), "system", "engine"), None)
+
+    def drawn(self, enrollment: str, status: Status, pool: str = "", seat: int = 0) -> Event:
+        """An entry's result."""
+        old, waits = self.records[enrollment], status == "waitlisted"
+        record = msgspec.structs.replace(
+            old,
+            status=status,
+            pool=pool,
+            seat=seat,
+            version=old.version + 1,
+            queues=old.queues if waits else [],
+            turn=self.seq + 1 if waits else 0,
+        )
+        return self._add(Header(SCHEMA, "drawn", self._now(), "system", "engine", enrollment), record)
+
+    def draw_ended(self) -> Event:
+        """Every entry has its result."""
+        return self._add(Header(SCHEMA, "draw_ended", self._now(), "system", "engine"), None)
 
     def changed(
         self,
@@ -154,10 +183,57 @@ def rush(length: int, seed: int = 1) -> Log:
 
 
 def _give_on(log: Log, left: Record, living: list[str], free: Mapping[tuple[str, str], list[int]]) -> None:
-    """`living` stays in order of sign-up, so that the first who waits is the first in it."""
+    """`living` is in the order in which they wait."""
     for name in living:
         record = log.records[name]
         if record.offering == left.offering and record.status == "waitlisted":
             log.changed("promoted", name, "confirmed", left.pool, left.seat)
             return
     free[left.offering, left.pool].append(left.seat)
+
+
+def ballot(members: int, seed: int = 1) -> Log:
+    """A draw, and what comes after it; the same for the same arguments.
+
+    Some wait since before it, and the members' entries follow. They are drawn in any order: seats while there are, the
+    next 25 of each offering wait. Then some leave, so that who waits moves up, and others join the queue.
+    """
+    chance = random.Random(seed)
+    log = Log()
+    log.published()
+    offerings = list(dict.fromkeys(offering for offering, _ in POOLS))
+    for number in range(6):
+        log.enrolled(f"early-{number}", offerings[number % 2])
+    entries = []
+    for number in range(members):
+        for wish, offering in enumerate(chance.sample(offerings, chance.choice((1, 2))), 1):
+            log.entered(f"m-{number}", offering, wish)
+            entries.append(f"e-{log.seq}")
+    log.draw_began()
+    chance.shuffle(entries)
+    free = {place: list(range(1, capacity + 1)) for place, capacity in POOLS.items()}
+    left = dict.fromkeys(offerings, 25)
+    for name in entries:
+        offering = log.records[name].offering
+        place = next((place for place, seats in free.items() if place[0] == offering and seats), None)
+        if place is not None:
+            log.drawn(name, "confirmed", place[1], free[place].pop(0))
+        elif left[offering]:
+            left[offering] -= 1
+            log.drawn(name, "waitlisted")
+        else:
+            log.drawn(name, "not_drawn")
+    log.draw_ended()
+    for number in range(20):
+        log.enrolled(f"late-{number}", chance.choice(offerings))
+        living = sorted(
+            (name for name, record in log.records.items() if record.status in LIVE),
+            key=lambda name: log.records[name].order,
+        )
+        name = chance.choice(living)
+        living.remove(name)
+        before = log.records[name]
+        log.cancelled(name)
+        if before.seat:
+            _give_on(log, before, living, free)
+    return log

@@ -13,7 +13,7 @@ def test_a_sign_up() -> None:
     log = Log()
     event = log.enrolled("m-1", seat=7)
     changes = reduce(CAMPAIGN, 1, 0, log.entries)
-    row = (CAMPAIGN, 1, "e-1", "soap", "m-1", "open", "confirmed", 7, 1, 0, BEGINS + 1, "", 0, 1)
+    row = (CAMPAIGN, 1, "e-1", "soap", "m-1", "open", "confirmed", 7, 1, 0, BEGINS + 1, "", 0, 0)
     assert changes.last_seq == 1
     assert changes.put == [row]
     assert changes.freed() == []
@@ -77,3 +77,49 @@ def test_an_enrollment_goes_by_the_seq_of_its_sign_up() -> None:
     early.cancelled("e-1")
     with pytest.raises(Refused, match="cancelled at 1 of an enrollment that signed up at 3"):
         reduce(CAMPAIGN, 1, 0, early.entries)
+
+
+def test_an_entry_that_is_drawn() -> None:
+    log = Log()
+    log.published()
+    log.entered("m-1", wish=2)
+    log.entered("m-2")
+    log.entered("m-3")
+    log.draw_began()
+    log.drawn("e-3", "confirmed", "open", 1)
+    log.drawn("e-2", "waitlisted")
+    log.drawn("e-4", "not_drawn")
+    log.draw_ended()
+    entries = reduce(CAMPAIGN, 1, 0, log.entries[:4])
+    assert [row[6:9] + row[11:] for row in entries.put] == [
+        ("entered", 0, 1, "* own", 2, 0),
+        ("entered", 0, 1, "* own", 1, 0),
+        ("entered", 0, 1, "* own", 1, 0),
+    ]
+    assert (entries.freed(), entries.taken()) == ([], [])
+    changes = reduce(CAMPAIGN, 1, 4, log.entries[4:])
+    assert [(row[1], *row[6:9], *row[11:]) for row in changes.put] == [
+        (3, "confirmed", 1, 2, "", 1, 0),
+        (2, "waitlisted", 0, 2, "* own", 2, 7),
+        (4, "not_drawn", 0, 2, "", 1, 0),
+    ]
+    assert changes.taken() == [(CAMPAIGN, "soap", "open", 1, 3, 2)]
+    assert len(changes.events) == 5
+    assert (changes.pools, changes.definitions, changes.trail, changes.dead_letters) == (None, [], [], [])
+
+
+def test_the_events_of_a_draw_itself_change_no_row() -> None:
+    log = Log()
+    log.draw_began()
+    log.draw_ended()
+    changes = reduce(CAMPAIGN, 1, 0, log.entries)
+    assert (len(changes.events), changes.put, changes.trail) == (2, [], [])
+
+
+def test_only_who_signed_up_before_is_drawn() -> None:
+    log = Log()
+    log.entered("m-1")
+    log.records["e-1"] = msgspec.structs.replace(log.records["e-1"], seq=2)
+    log.drawn("e-1", "waitlisted")
+    with pytest.raises(Refused, match="drawn at 2 of an enrollment that signed up at 2"):
+        reduce(CAMPAIGN, 1, 0, log.entries)

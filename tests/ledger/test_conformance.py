@@ -476,7 +476,7 @@ async def pages_of_roster(ledger: Ledger, offering: str, limit: int) -> list[Row
     while page := await ledger.roster(CAMPAIGN, offering, limit, after):
         assert len(page) <= limit
         rows += page
-        after = (int(page[-1].record.status == "waitlisted"), page[-1].record.seq)
+        after = (int(page[-1].record.status == "waitlisted"), page[-1].record.order)
     return rows
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from engine.ledger import statements
 from engine.ledger.connect import connect
 from engine.ledger.postgres import PostgresLedger
 from engine.ledger.protocol import Refused, Unavailable
@@ -112,6 +113,8 @@ async def test_a_server_that_crashes_in_the_middle(
         ledger.campaigns(),
         ledger.register("c", "u", "a", "http", 0),
         ledger.events(CAMPAIGN, 0, 1),
+        ledger.keep_draw(CAMPAIGN, b"{}", []),
+        ledger.draw(CAMPAIGN),
     ):
         with pytest.raises(Unavailable):
             await refused
@@ -155,3 +158,16 @@ async def test_text_that_postgresql_cannot_hold_is_refused(postgres_url: str) ->
     with pytest.raises(Refused):
         await record(ledger, log)
     await ledger.close()
+
+
+async def test_a_migration_may_take_longer_than_other_calls(
+    blank_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = statements.Migration(1, "0001_slow", "SELECT pg_sleep(1.5)")
+    monkeypatch.setattr(statements, "migrations", lambda dialect: [slow])
+    ledgers = [PostgresLedger(blank_postgres_url, command_timeout_s=1.0) for _ in range(2)]
+    for ledger in ledgers:
+        await ledger.open()
+    assert sorted(await asyncio.gather(*(ledger.migrate() for ledger in ledgers))) == [[], ["0001_slow"]]
+    for ledger in ledgers:
+        await ledger.close()

@@ -59,7 +59,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     decided_at bigint,
     queues text,
     wish bigint,
-    place bigint
+    turn bigint
 ) ON COMMIT DELETE ROWS
 
 -- remove_pools --
@@ -79,11 +79,11 @@ WHERE incoming.version > 1
 WITH put AS (
     INSERT INTO enrollments AS known (
         campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues,
-        wish, place
+        wish, turn
     )
     SELECT
         campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues,
-        wish, place
+        wish, turn
     FROM incoming
     ON CONFLICT (campaign, seq) DO UPDATE SET
         pool = excluded.pool,
@@ -92,7 +92,7 @@ WITH put AS (
         version = excluded.version,
         expires_at = excluded.expires_at,
         queues = excluded.queues,
-        place = excluded.place
+        turn = excluded.turn
     WHERE excluded.version >= known.version
     RETURNING campaign, offering, pool, seat, seq, status
 )
@@ -108,12 +108,14 @@ INSERT INTO audit_trail (at, actor, channel, action, campaign, detail) VALUES ($
 -- A member's enrollments, newest first, after (decided_at $2, enrollment $3).
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    wish, place,
+    wish, turn,
     CASE status WHEN 'waitlisted' THEN (
         SELECT count(*) FROM enrollments AS ahead
         WHERE ahead.campaign = enrollments.campaign AND ahead.offering = enrollments.offering
             AND ahead.status IN ('confirmed', 'held', 'offered', 'waitlisted')
-            AND (ahead.status = 'waitlisted') AND ahead.place <= enrollments.place
+            AND (ahead.status = 'waitlisted')
+            AND (CASE WHEN ahead.turn > 0 THEN ahead.turn ELSE ahead.seq END)
+                <= (CASE WHEN enrollments.turn > 0 THEN enrollments.turn ELSE enrollments.seq END)
     ) ELSE 0 END AS position
 FROM enrollments
 WHERE member = $1 AND decided_at <= $2 AND (decided_at, enrollment) < ($2, $3)
@@ -121,24 +123,26 @@ ORDER BY decided_at DESC, enrollment DESC
 LIMIT $4
 
 -- roster --
--- Live enrollments of an offering, those who wait last, after (whether it waits $3, place $4).
+-- Live enrollments of an offering, those who wait last, after (whether it waits $3, order $4).
 WITH page AS (
-    SELECT *, (status = 'waitlisted') AS waits FROM enrollments
+    SELECT *, (status = 'waitlisted') AS waits, (CASE WHEN turn > 0 THEN turn ELSE seq END) AS place
+    FROM enrollments
     WHERE campaign = $1 AND offering = $2
         AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
-        AND ((status = 'waitlisted'), place) > ($3::integer::boolean, $4)
-    ORDER BY (status = 'waitlisted'), place
+        AND ((status = 'waitlisted'), (CASE WHEN turn > 0 THEN turn ELSE seq END)) > ($3::integer::boolean, $4)
+    ORDER BY waits, place
     LIMIT $5
 ),
 ahead AS (
     SELECT count(*) AS waiting FROM enrollments
     WHERE campaign = $1 AND offering = $2
         AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
-        AND (status = 'waitlisted') AND place < (SELECT min(place) FROM page WHERE waits)
+        AND (status = 'waitlisted')
+        AND (CASE WHEN turn > 0 THEN turn ELSE seq END) < (SELECT min(place) FROM page WHERE waits)
 )
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    wish, place,
+    wish, turn,
     CASE WHEN waits THEN waiting + row_number() OVER (PARTITION BY waits ORDER BY place) ELSE 0 END AS position
 FROM page CROSS JOIN ahead
 ORDER BY waits, place
@@ -147,7 +151,7 @@ ORDER BY waits, place
 -- All enrollments of a campaign in order of their sign-up, after seq $2.
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    wish, place,
+    wish, turn,
     0 AS position
 FROM enrollments
 WHERE campaign = $1 AND seq > $2
@@ -170,8 +174,11 @@ ORDER BY version DESC
 LIMIT 1
 
 -- keep_draw --
--- Keep the published draw of a campaign, unless there is one.
-INSERT INTO draws (campaign, file) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1
+-- Keep the file of a campaign's draw; no row when there is one, or no such campaign.
+INSERT INTO draws (campaign, file)
+SELECT campaign, $2 FROM campaigns WHERE campaign = $1
+ON CONFLICT DO NOTHING
+RETURNING 1
 
 -- share --
 -- What a member had in a draw.
@@ -185,7 +192,7 @@ WHERE unit = $1 AND campaign <> $2 AND ($3::text IS NULL OR member = $3)
 GROUP BY member
 
 -- draw --
--- The published draw of a campaign.
+-- The file of the campaign's draw.
 SELECT file FROM draws WHERE campaign = $1
 
 -- dead_letters --

@@ -57,8 +57,7 @@ WHERE seq = ?2 AND (campaign, offering, pool, seat) = (
 -- put_enrollment --
 -- Insert an enrollment, or bring it up to date; an older version changes nothing.
 INSERT INTO enrollments (
-    campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues, wish,
-    place
+    campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues, wish, turn
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (campaign, seq) DO UPDATE SET
     pool = excluded.pool,
@@ -67,7 +66,7 @@ ON CONFLICT (campaign, seq) DO UPDATE SET
     version = excluded.version,
     expires_at = excluded.expires_at,
     queues = excluded.queues,
-    place = excluded.place
+    turn = excluded.turn
 WHERE excluded.version >= version
 
 -- take_seat --
@@ -88,12 +87,14 @@ INSERT INTO audit_trail (at, actor, channel, action, campaign, detail) VALUES (?
 -- A member's enrollments, newest first, after (decided_at ?2, enrollment ?3).
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    wish, place,
+    wish, turn,
     CASE status WHEN 'waitlisted' THEN (
         SELECT count(*) FROM enrollments AS ahead
         WHERE ahead.campaign = enrollments.campaign AND ahead.offering = enrollments.offering
             AND ahead.status IN ('confirmed', 'held', 'offered', 'waitlisted')
-            AND (ahead.status = 'waitlisted') = 1 AND ahead.place <= enrollments.place
+            AND (ahead.status = 'waitlisted') = 1
+            AND (CASE WHEN ahead.turn > 0 THEN ahead.turn ELSE ahead.seq END)
+                <= (CASE WHEN enrollments.turn > 0 THEN enrollments.turn ELSE enrollments.seq END)
     ) ELSE 0 END AS position
 FROM enrollments
 WHERE member = ?1 AND decided_at <= ?2 AND (decided_at, enrollment) < (?2, ?3)
@@ -101,9 +102,10 @@ ORDER BY decided_at DESC, enrollment DESC
 LIMIT ?4
 
 -- roster --
--- Live enrollments of an offering, those who wait last, after (whether it waits ?3, place ?4).
+-- Live enrollments of an offering, those who wait last, after (whether it waits ?3, order ?4).
 WITH live AS NOT MATERIALIZED (
-    SELECT *, (status = 'waitlisted') AS waits FROM enrollments INDEXED BY enrollments_by_roster
+    SELECT *, (status = 'waitlisted') AS waits, (CASE WHEN turn > 0 THEN turn ELSE seq END) AS place
+    FROM enrollments INDEXED BY enrollments_by_roster
     WHERE campaign = ?1 AND offering = ?2 AND status IN ('confirmed', 'held', 'offered', 'waitlisted')
 ),
 page AS (
@@ -118,7 +120,7 @@ ahead AS (
 )
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    wish, place,
+    wish, turn,
     CASE WHEN waits THEN waiting + row_number() OVER (PARTITION BY waits ORDER BY place) ELSE 0 END AS position
 FROM page CROSS JOIN ahead
 ORDER BY waits, place
@@ -127,7 +129,7 @@ ORDER BY waits, place
 -- All enrollments of a campaign in order of their sign-up, after seq ?2.
 SELECT
     campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
-    wish, place,
+    wish, turn,
     0 AS position
 FROM enrollments
 WHERE campaign = ?1 AND seq > ?2
@@ -150,8 +152,10 @@ ORDER BY version DESC
 LIMIT 1
 
 -- keep_draw --
--- Keep the published draw of a campaign, unless there is one.
-INSERT INTO draws (campaign, file) VALUES (?1, ?2) ON CONFLICT DO NOTHING
+-- Keep the file of a campaign's draw; no row when there is one, or no such campaign.
+INSERT INTO draws (campaign, file)
+SELECT campaign, ?2 FROM campaigns WHERE campaign = ?1
+ON CONFLICT DO NOTHING
 
 -- add_share --
 -- What a member had in a draw.
@@ -169,7 +173,7 @@ WHERE unit = ?1 AND campaign <> ?2 AND (?3 IS NULL OR member = ?3)
 GROUP BY member
 
 -- draw --
--- The published draw of a campaign.
+-- The file of the campaign's draw.
 SELECT file FROM draws WHERE campaign = ?1
 
 -- dead_letters --
