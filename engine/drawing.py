@@ -6,6 +6,7 @@ once.
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,9 +35,12 @@ SETTLED_AT_ONCE: Final = 200
 SETTLE_EVERY_S: Final = 0.006
 """Calls come no faster, so that others keep their share of Redis: 100,000 results take three seconds."""
 
+LOOKED_AT_ONCE: Final = 64
 NICENESS: Final = 10
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _document = msgspec.json.Decoder(documents.Campaign)
 _draw = msgspec.json.Decoder(Draw)
@@ -83,6 +87,21 @@ class Drawing:
         weight = share.weight if share else ballot.weight(definition.document.weights, record)
         return Mine(pseudonym, weight, record.losses, record.wins)
 
+    async def unfinished(self, campaigns: Sequence[str]) -> list[str]:
+        """Those with a draw that is not over; a campaign whose shard does not answer is left out."""
+        found: list[str] = []
+        for first in range(0, len(campaigns), LOOKED_AT_ONCE):
+            names = campaigns[first : first + LOOKED_AT_ONCE]
+            standings = await asyncio.gather(*map(self._standing, names), return_exceptions=True)
+            for name, standing in zip(names, standings, strict=True):
+                if isinstance(standing, NothingRan):
+                    logger.warning("%s: whether there is a draw is not known: %s", name, standing)
+                elif isinstance(standing, BaseException):
+                    raise standing
+                elif standing[0] is not None and standing[1] != b"done":
+                    found.append(name)
+        return found
+
     async def draw_if_due(self, campaign: str) -> bool:
         """Hold a campaign's draw, or end one that was begun; False when there is none to hold now.
 
@@ -103,9 +122,11 @@ class Drawing:
             seed = bytes.fromhex(_lottery.decode(packed).seed)
             document = _document.decode(reading.document)
             records = await self._ledger.draw_records(document.unit, campaign) if document.weights else {}
-            drawn, shares = await self._aside(conduct, reading, document, seed, records, now_ms)
-            file = await self._ledger.keep_draw(campaign, drawn, shares)
-        await self._settle(reading, await self._aside(_draw.decode, file), settled)
+            published, shares = await self._aside(conduct, reading, document, seed, records, now_ms)
+            file = await self._ledger.keep_draw(campaign, published, shares)
+        drawn = await self._aside(_draw.decode, file)
+        await self._settle(reading, drawn, settled)
+        logger.info("%s: a draw of %d entries was settled", campaign, len(drawn.entries))
         return True
 
     async def _aside(self, work: Callable[..., T], *arguments: object) -> T:

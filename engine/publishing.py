@@ -21,7 +21,7 @@ from engine.live.catalog import Catalog
 from engine.live.decisions import Decisions
 from engine.live.server import NothingRan, Server
 
-_ENTRIES_UNDER_POLICY: Final = -1
+_QUEUED_UNDER_POLICY: Final = -1
 _DRAW_IS_OVER: Final = -2
 """What engine/lua/publish.lua says in the place of a seat number."""
 
@@ -109,8 +109,8 @@ def _fault(campaign: documents.Campaign, offering: str, pool: str, seat: int) ->
     """What live seats forbid, as a fault of the document."""
     for index, each in enumerate(campaign.offerings):
         if each.offering == offering:
-            if seat == _ENTRIES_UNDER_POLICY:
-                return Fault(f"/offerings/{index}/policy/name", "has_entries", {"name": offering})
+            if seat == _QUEUED_UNDER_POLICY:
+                return Fault(f"/offerings/{index}/policy/name", "has_queued", {"name": offering})
             if seat == _DRAW_IS_OVER:
                 return Fault(f"/offerings/{index}/closes", "draw_is_over")
             for number, candidate in enumerate(each.pools):

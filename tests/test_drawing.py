@@ -284,7 +284,7 @@ async def test_entries_hold_the_policy_and_the_offering(stand: Stand) -> None:
     await stand.publish(campaign(ballot(), offering("paper")))
     await enter(stand, "m1")
     other = await stand.try_publish(campaign(offering(), offering("paper")))
-    assert other == [Fault("/offerings/0/policy/name", "has_entries", {"name": "soap"})]
+    assert other == [Fault("/offerings/0/policy/name", "has_queued", {"name": "soap"})]
     removed = await stand.try_publish(campaign(offering("paper")))
     assert removed == [Fault("/offerings", "has_live_enrollments", {"name": "soap"})]
 
@@ -314,6 +314,37 @@ async def test_earlier_draws_of_the_unit_weigh(stand: Stand) -> None:
     told = {entry.member: entry.weight for entry in found.entries}
     names = [lottery.pseudonym(CAMPAIGN, found.salt, member) for member in ("lucky", "unlucky", "new")]
     assert [told[name] for name in names] == [250, 2_500, 1_000]
+    await agrees(stand)
+
+
+async def test_those_who_wait_hold_the_policy_too(stand: Stand) -> None:
+    soap = offering(pools=[{"pool": "open", "capacity": 1}], waitlist={"size_max": 5})
+    await stand.publish(campaign(soap))
+    await stand.sign_up("m1")
+    waiting = await stand.sign_up("m2")
+    refused = await stand.try_publish(campaign(ballot()))
+    assert refused == [Fault("/offerings/0/policy/name", "has_queued", {"name": "soap"})]
+    await stand.cancel(waiting.enrollment)
+    await stand.publish(campaign(ballot(capacity=2)))
+    for number in range(3):
+        await enter(stand, f"later-{number}")
+    await close(stand, ballot(capacity=2))
+    found = await drawn(stand)
+    assert [result.status for result in found.results] == ["confirmed", "not_drawn", "not_drawn"]
+    await agrees(stand)
+
+
+async def test_seats_that_a_draw_left_may_go_to_whoever_comes_first(stand: Stand) -> None:
+    soap = ballot(capacity=2)
+    await stand.publish(campaign(soap))
+    await enter(stand, "m1")
+    await close(stand, soap)
+    await drawn(stand)
+    await stand.publish(campaign(offering()))
+    assert [(await stand.sign_up(f"late-{number}")).outcome for number in range(2)] == [
+        "confirmed",
+        "sold_out",
+    ]
     await agrees(stand)
 
 

@@ -186,9 +186,9 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "“{name}”仍有有效报名,不能移除。",
         '"{name}" has live enrollments and cannot be removed.',
     ),
-    "has_entries": (
-        "“{name}”已有抽签报名，不能更改规则。",
-        '"{name}" has entries in a draw, and its policy cannot be changed.',
+    "has_queued": (
+        "“{name}”有人等待抽签或候补，不能更改规则。",
+        '"{name}" has members who wait, for a draw or a seat: its policy cannot be changed.',
     ),
     "draw_is_over": (
         "本批次已经抽签，抽签活动不能再开放报名。",

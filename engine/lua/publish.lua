@@ -74,14 +74,15 @@ end
 
 local old, lowered, refused = {}, {}, {}
 -- Why, in the place of a seat number.
-local LIVE_ENROLLMENTS, ENTRIES_UNDER_POLICY, DRAW_IS_OVER = 0, -1, -2
+local LIVE_ENROLLMENTS, QUEUED_UNDER_POLICY, DRAW_IS_OVER = 0, -1, -2
 for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
   local offering = offering_of(name)
   old[#old + 1] = offering
   if not new[name] and offering.waiting + offering.entered > 0 then
     refused[#refused + 1] = {name, '', LIVE_ENROLLMENTS}
-  elseif offering.entered > 0 and new[name].policy ~= offering.policy then
-    refused[#refused + 1] = {name, '', ENTRIES_UNDER_POLICY}
+  elseif offering.entered + offering.waiting > 0 and new[name] and new[name].policy ~= offering.policy then
+    -- Entries would never be drawn; and whom a freed seat goes to must not depend on who comes first, a draw or time.
+    refused[#refused + 1] = {name, '', QUEUED_UNDER_POLICY}
   end
   for _, pool in ipairs(offering.pools) do
     local capacity = new_capacity(offering, pool)
@@ -134,8 +135,11 @@ for _, offering in ipairs(old) do
     redis.call('ZREM', Key.TIMERS, name)
   end
   redis.call('ZREM', Key.TIMERS, 'promote/' .. offering.name)
+  if not new[offering.name] or new[offering.name].policy ~= 'ballot' then
+    redis.call('HDEL', Key.COUNTS, 'entered/' .. offering.name)
+  end
   if not new[offering.name] then
-    redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name, 'entered/' .. offering.name)
+    redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name)
   elseif offering.waiting > 0 then
     redis.call('ZADD', Key.TIMERS, now, 'promote/' .. offering.name)
   end

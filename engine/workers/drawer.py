@@ -21,11 +21,10 @@ class Drawer:
     async def run_once(self) -> float:
         """Look at every campaign; one that cannot be asked does not keep the others from it."""
         failure: NothingRan | Unknown | Unavailable | None = None
-        for registration in await self._ledger.campaigns():
-            if not registration.created:
-                continue
+        created = [each.campaign for each in await self._ledger.campaigns() if each.created]
+        for campaign in await self._drawing.unfinished(created):
             try:
-                await self._drawing.draw_if_due(registration.campaign)
+                await self._drawing.draw_if_due(campaign)
             except (NothingRan, Unknown, Unavailable) as error:
                 failure = error
         if failure is not None:
