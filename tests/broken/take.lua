@@ -11,7 +11,7 @@ take_seat = function(offering, pool)
 end
 
 local function decide(request)
-  local pool, seat = string.match(request[10], '^(.*)/(%d+)$')
+  local pool, seat = string.match(request[#request], '^(.*)/(%d+)$')
   promised = tonumber(seat)
   local offering = offering_of(request[OFFERING])
   return enrol(offering, request, pools_for(offering, request), pool_of(offering, pool))
