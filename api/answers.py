@@ -27,10 +27,18 @@ def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -
 
 def cached(call: Call, body: bytes, etag: str) -> Answer:
     """JSON that is ready, under an entity tag, or 304 when the client has it."""
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    return unchanged(call, etag) or Answer(200, body, _tagged(etag))
+
+
+def unchanged(call: Call, etag: str) -> Answer | None:
+    """304 when the client has what is under an entity tag."""
     if call.request.headers.get(IF_NONE_MATCH) == etag or _names(call.header(IF_NONE_MATCH), etag):
-        return Answer(304, headers=headers)
-    return Answer(200, body, headers)
+        return Answer(304, headers=_tagged(etag))
+    return None
+
+
+def _tagged(etag: str) -> dict[str, str]:
+    return {"ETag": etag, "Cache-Control": "no-cache"}
 
 
 def _names(wanted: str | None, etag: str) -> bool:

@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from engine.clock import Clock
 from engine.domain import campaign as documents
 from engine.domain import draw, lottery, outcome
 from engine.domain.definition import Definition, PackedOffering
@@ -61,19 +62,43 @@ class Mine(Struct, frozen=True):
     """Of other draws of the campaign's unit, so far."""
 
 
+class Standing(NamedTuple):
+    """How far a campaign's draw has come; None for what is not there."""
+
+    lottery: bytes | None
+    """What it rests on, packed."""
+    draw_at: bytes | None
+    """When the ballots of the document in force close, UTC milliseconds."""
+    state: bytes | None
+    """`drawing` while it is settled, `done` after it."""
+
+
 class Drawing:
     """The draws of all campaigns."""
 
-    def __init__(self, server: Server, ledger: Ledger, decisions: Decisions) -> None:
+    def __init__(
+        self, server: Server, ledger: Ledger, decisions: Decisions, clock: Clock, backlog_entries_max: int
+    ) -> None:
         self._server = server
         self._ledger = ledger
         self._decisions = decisions
+        self._clock = clock
+        self._backlog = backlog_entries_max
         self._inspector = Inspector(server)
+        self._last: tuple[str, bytes | None] = ("", None)
+
+    async def is_over(self, campaign: str) -> bool:
+        """Whether a campaign's draw was held, to its last result. Raises NothingRan."""
+        return (await self._standing(campaign)).state == b"done"
 
     async def read(self, campaign: str) -> bytes | None:
         """The public file of a draw that is over, None before. Raises NothingRan or Unavailable."""
-        _, state = await self._standing(campaign)
-        return await self._ledger.draw(campaign) if state == b"done" else None
+        if not await self.is_over(campaign):
+            return None
+        if self._last[0] != campaign:
+            # A large draw has 20 MB, and everybody looks at the same one.
+            self._last = campaign, await self._ledger.draw(campaign)
+        return self._last[1]
 
     async def mine(self, definition: Definition, member: str) -> Mine | None:
         """A member's part in a campaign's draw, None in a campaign without ballots. Raises Unavailable."""
@@ -87,8 +112,8 @@ class Drawing:
         weight = share.weight if share else ballot.weight(definition.document.weights, record)
         return Mine(pseudonym, weight, record.losses, record.wins)
 
-    async def unfinished(self, campaigns: Sequence[str]) -> list[str]:
-        """Those with a draw that is not over; a campaign whose shard does not answer is left out."""
+    async def due(self, campaigns: Sequence[str]) -> list[str]:
+        """Those whose draw is due and not over; a campaign whose shard does not answer is left out."""
         found: list[str] = []
         for first in range(0, len(campaigns), LOOKED_AT_ONCE):
             names = campaigns[first : first + LOOKED_AT_ONCE]
@@ -98,7 +123,7 @@ class Drawing:
                     logger.warning("%s: whether there is a draw is not known: %s", name, standing)
                 elif isinstance(standing, BaseException):
                     raise standing
-                elif standing[0] is not None and standing[1] != b"done":
+                elif self._is_due(standing):
                     found.append(name)
         return found
 
@@ -107,57 +132,64 @@ class Drawing:
 
         Raises NothingRan, Unknown or Unavailable; called again, it goes on where it was.
         """
-        packed, state = await self._standing(campaign)
-        if packed is None or state == b"done":
+        standing = await self._standing(campaign)
+        if standing.lottery is None or not self._is_due(standing):
             return False
-        begun = await self._call("draw", campaign, "begin", 0)
-        if begun is None:
+        if await self._call("draw", campaign, "begin", 0) is None:
             return False
-        _, settled, now_ms = begun
         reading = await self._inspector.read(campaign)
         if reading is None:
             raise NothingRan("the campaign's state is not in Redis")
         file = await self._ledger.draw(campaign)
         if file is None:
-            seed = bytes.fromhex(_lottery.decode(packed).seed)
-            document = _document.decode(reading.document)
-            records = await self._ledger.draw_records(document.unit, campaign) if document.weights else {}
-            published, shares = await self._aside(conduct, reading, document, seed, records, now_ms)
+            published, shares = await self._conduct(reading, _lottery.decode(standing.lottery))
             file = await self._ledger.keep_draw(campaign, published, shares)
-        drawn = await self._aside(_draw.decode, file)
-        await self._settle(reading, drawn, settled)
-        logger.info("%s: a draw of %d entries was settled", campaign, len(drawn.entries))
+        # Another may have settled some since: whatever is still to be settled now was entered when it was read.
+        begun = await self._call("draw", campaign, "begin", 0)
+        assert begun is not None, "a draw that was begun does not un-begin"
+        results = await self._aside(_results, reading, file)
+        await self._settle(campaign, results, begun[1])
+        logger.info("%s: a draw of %d results was settled", campaign, len(results))
         return True
+
+    async def _conduct(self, reading: Reading, drawn: ballot.Lottery) -> tuple[bytes, list[Share]]:
+        document = _document.decode(reading.document)
+        records = {}
+        if document.weights:
+            records = await self._ledger.draw_records(document.unit, reading.campaign)
+        return await self._aside(conduct, reading, document, bytes.fromhex(drawn.seed), records, reading.at)
 
     async def _aside(self, work: Callable[..., T], *arguments: object) -> T:
         """Do what takes seconds in a thread that leaves the processor to those who decide sign-ups."""
-        with ThreadPoolExecutor(1, "draw", _give_way) as thread:
+        thread = ThreadPoolExecutor(1, "draw", _give_way)
+        try:
             return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
+        finally:
+            thread.shutdown(wait=False)
 
-    async def _settle(self, reading: Reading, drawn: Draw, settled: int) -> None:
-        names = {
-            (lottery.pseudonym(drawn.campaign, drawn.salt, record.member), record.offering): name
-            for name, record in _entries(reading)
-        }
-        while settled < len(drawn.results):
-            part = [
-                (names[result.member, result.offering], result.status, result.pool)
-                for result in drawn.results[settled : settled + SETTLED_AT_ONCE]
-            ]
+    async def _settle(self, campaign: str, results: Sequence[tuple[str, str, str]], settled: int) -> None:
+        while settled < len(results):
+            part = _encode(results[settled : settled + SETTLED_AT_ONCE])
             reply, _ = await asyncio.gather(
-                self._call("settle", drawn.campaign, settled, _encode(part)), asyncio.sleep(SETTLE_EVERY_S)
+                self._call("settle", campaign, settled, part, self._backlog), asyncio.sleep(SETTLE_EVERY_S)
             )
             if reply is None or reply[0] <= settled:
                 # Another has been faster, and has ended it.
                 return
             settled = reply[0]
-        await self._call("draw", drawn.campaign, "end", settled)
+        await self._call("draw", campaign, "end", settled)
 
-    async def _standing(self, campaign: str) -> tuple[bytes | None, bytes | None]:
-        """What the draw rests on, packed, and how far it has come; None for none."""
+    def _is_due(self, standing: Standing) -> bool:
+        return (
+            standing.lottery is not None
+            and standing.state != b"done"
+            and standing.draw_at is not None
+            and int(standing.draw_at) <= self._clock.now_ms()
+        )
+
+    async def _standing(self, campaign: str) -> Standing:
         meta = keys.of(campaign, "META")
-        packed, state = await self._server.command(meta, "HMGET", meta, "lottery", "draw")
-        return packed, state
+        return Standing(*await self._server.command(meta, "HMGET", meta, "lottery", "draw_at", "draw"))
 
     async def _call(self, verb: str, campaign: str, *arguments: str | int | bytes) -> list[int] | None:
         """What follows `decided`, None for wrong_state."""
@@ -219,6 +251,19 @@ def conduct(
     won = {result.member for result in drawn.results if result.status == "confirmed"}
     shares = [Share(member, weights[member], pseudonyms[member] in won) for member in wishes]
     return msgspec.json.encode(drawn), shares
+
+
+def _results(reading: Reading, file: bytes) -> list[tuple[str, str, str]]:
+    """A kept draw as it is settled: {enrollment, status, pool} of each result, "" for one that is not entered here."""
+    drawn = _draw.decode(file)
+    names = {
+        (lottery.pseudonym(drawn.campaign, drawn.salt, record.member), record.offering): name
+        for name, record in _entries(reading)
+    }
+    return [
+        (names.get((result.member, result.offering), ""), result.status, result.pool)
+        for result in drawn.results
+    ]
 
 
 def _entries(reading: Reading) -> Iterator[tuple[str, Record]]:

@@ -161,7 +161,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             counts=CountsReader(server, decisions, clock),
             streams=Streams(server),
             publisher=Publisher(server, ledger, catalog, decisions, clock),
-            drawing=Drawing(server, ledger, decisions),
+            drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
             overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),
         )

@@ -8,13 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.audit import Audit
 from engine.domain import draw, lottery
 from engine.domain.draw import Draw
 from engine.domain.faults import Fault
 from engine.drawing import Drawing
-from engine.live.decisions import Decision
-from engine.workers.recorder import Recorder
+from tests.draws import agrees, ballot, close, drawn, enter, record, statuses
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering, open_stand
 
 
@@ -32,55 +30,6 @@ async def stand(redis_url: str, database_url: str, data_directory: Path) -> Asyn
     """The engine's parts on an empty Redis and an empty ledger."""
     async with open_stand(redis_url, database_url, data_directory) as opened:
         yield opened
-
-
-CLOSES = at(days=1)
-
-
-def ballot(name: str = "soap", *, capacity: int = 2, **changed: Any) -> dict[str, Any]:
-    """A ballot that takes entries now."""
-    pools = [{"pool": "open", "capacity": capacity}]
-    return offering(name, **{"policy": {"name": "ballot"}, "pools": pools, "closes": CLOSES} | changed)
-
-
-async def enter(stand: Stand, member: str, name: str = "soap", wish: int = 0, key: str = "") -> Decision:
-    decision = await stand.sign_up(member, name, key=key, wish=wish)
-    assert decision.outcome == "entered", decision
-    return decision
-
-
-async def close(stand: Stand, *offerings: dict[str, Any], **changed: Any) -> None:
-    """Publish the same campaign with sign-up closed a moment ago."""
-    now = at(seconds=-0.001)
-    closed = [each | {"closes": now} for each in offerings]
-    await stand.publish(campaign(*closed, **changed))
-
-
-async def drawn(stand: Stand) -> Draw:
-    """Hold the draw, and return what is published."""
-    assert await stand.runtime.drawing.draw_if_due(CAMPAIGN)
-    file = await stand.runtime.drawing.read(CAMPAIGN)
-    assert file is not None
-    return msgspec.json.decode(file, type=Draw)
-
-
-async def record(stand: Stand) -> None:
-    """Bring all events into the ledger."""
-    opened = stand.runtime
-    await Recorder(opened.server, opened.streams, opened.ledger, opened.clock, 100_000).close()
-
-
-async def agrees(stand: Stand) -> None:
-    """The audit finds nothing."""
-    await record(stand)
-    opened = stand.runtime
-    result = await Audit(opened.server, opened.ledger, opened.clock, CAMPAIGN, 5).run()
-    assert (result.differences, result.notes) == ([], [])
-
-
-async def statuses(stand: Stand, *entries: Decision) -> list[str]:
-    found = [await stand.decisions.find(CAMPAIGN, entry.enrollment) for entry in entries]
-    return [each.record.status if each.record else each.outcome for each in found]
 
 
 async def test_seats_then_an_ordered_waitlist_then_nothing(stand: Stand) -> None:
@@ -392,7 +341,7 @@ async def test_killed_at_each_step_it_ends_with_the_same_result(stand: Stand, la
         steps: list[str] = []
         server: Any = Mortal(opened.server, steps, dies_at, late=late)
         ledger: Any = Mortal(opened.ledger, steps, dies_at, late=late)
-        mortal = Drawing(server, ledger, opened.decisions)
+        mortal = Drawing(server, ledger, opened.decisions, opened.clock, 1_000_000)
         died = False
         try:
             await mortal.draw_if_due(within)

@@ -14,10 +14,15 @@ async def find(call: Call) -> Answer:
         return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
     if definition.lottery is None:
         return problems.response("not_found", call.language)
-    file = await call.api.runtime.drawing.read(campaign)
-    if file is None:
+    drawing, etag = call.api.runtime.drawing, f'"{definition.lottery.commitment}"'
+    if not await drawing.is_over(campaign):
         return problems.response("not_found", call.language)
-    return answers.cached(call, file, f'"{definition.lottery.commitment}"')
+    # A draw never changes once it is over.
+    if current := answers.unchanged(call, etag):
+        return current
+    file = await drawing.read(campaign)
+    assert file is not None, "it is kept before it is settled"
+    return answers.cached(call, file, etag)
 
 
 async def mine(call: Call) -> Answer:

@@ -7,7 +7,8 @@ entry changes the order of others. docs/draws.md says the same for those who wri
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
@@ -17,6 +18,11 @@ SALT_DIGITS: Final = 32
 NUMBER_BYTES: Final = 16
 DIGITS: Final = 50
 """Significant digits of a key. Two numbers that differ, differ in the 41st digit of their logarithms at the latest."""
+
+
+LIMIT: Final = 2 ** (8 * NUMBER_BYTES)
+NEAR: Final = 1e-12
+"""A float is nearer to its key than this, relative to it: three roundings and a logarithm are some 1e-15 off."""
 
 
 def commitment(seed: bytes) -> str:
@@ -63,5 +69,32 @@ def order(seed: bytes, weights: Mapping[str, int]) -> list[str]:
     if len(set(weights.values())) <= 1:
         # With one weight the keys fall as the numbers rise, and a logarithm costs much more than the rest.
         return sorted(weights, key=lambda member: (-numbers[member], member))
-    keys = {member: key(numbers[member], weight) for member, weight in weights.items()}
-    return sorted(weights, key=lambda member: (keys[member], member))
+    near = {member: _near_key(numbers[member], weight) for member, weight in weights.items()}
+    order = sorted(weights, key=lambda member: near[member])
+    return [
+        member
+        for run in _runs(order, near)
+        for member in (
+            sorted(run, key=lambda member: (key(numbers[member], weights[member]), member))
+            if len(run) > 1
+            else run
+        )
+    ]
+
+
+def _near_key(number: int, weight: int) -> float:
+    """The key within NEAR, since the decimals of a hundred thousand members would take seconds."""
+    # As u comes near to 1, 1 - u is what a float can still tell.
+    u = number / LIMIT
+    return (-math.log(u) if u < 0.5 else -math.log1p((number - LIMIT) / LIMIT)) / weight
+
+
+def _runs(order: Sequence[str], near: Mapping[str, float]) -> Iterator[list[str]]:
+    """Parts of an order between which floats tell for sure what comes first."""
+    run: list[str] = []
+    for member in order:
+        if run and near[member] > near[run[-1]] * (1 + NEAR):
+            yield run
+            run = []
+        run.append(member)
+    yield run

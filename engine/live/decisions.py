@@ -13,7 +13,6 @@ from engine.domain import outcome
 from engine.domain.definition import Definition
 from engine.domain.enrollment import Record
 from engine.domain.person import Person
-from engine.domain.policies import ballot
 from engine.live.catalog import Catalog
 from engine.live.group_commit import GroupCommit, Landed, Limits, Overloaded
 from engine.live.server import NothingRan, Server, Unknown
@@ -55,8 +54,6 @@ class Change(Struct, frozen=True, array_like=True):
 Request: TypeAlias = Change | tuple[Any, ...]
 """A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel, wish)."""
 
-INVALID: Final = Decision("invalid")
-"""A rank for a wish, where nothing is drawn."""
 NOT_FOUND: Final = Decision("not_found")
 NOT_READY: Final = Decision("not_ready")
 OVERLOADED: Final = Decision("overloaded")
@@ -132,8 +129,6 @@ class Decisions:
         found = definition.offerings.get(offering)
         if found is None or (wanted and wanted not in found.pools):
             return NOT_FOUND
-        if wish and found.document.policy.name != ballot.POLICY.name:
-            return INVALID
         member = person.sub
         request = (
             *(definition.version, member, key, next(self._fresh), offering, wanted),

@@ -6,7 +6,7 @@ from typing import Final
 PREFIX: Final = "seatrush"
 
 PARTS: Final = (
-    "META",  # hash: epoch, seq, version, gate, rules, document; lottery (ballot.Lottery), draw, settled for a draw
+    "META",  # hash: epoch, seq, version, gate, rules, document; of a draw: lottery, draw_at, draw, settled
     "OFFERINGS",  # hash: offering -> msgpack map (domain.definition.PackedOffering)
     "COUNTS",  # hash: taken/<offering>/<pool>, mark/<offering>/<pool>, waiting/…, entered/<offering> -> integer
     "FREE",  # sorted set by name: <offering>/<pool>/<seat>, the free numbers below the mark

@@ -18,7 +18,7 @@ return run_changes(function(record, by, enrollment)
   end
   local offering = offering_of(record[Record.OFFERING])
   -- The entries of a draw are what they are once sign-up is over.
-  if offering.cancel_until <= now or (status == 'entered' and offering.closes <= now) then
+  if offering.cancel_until <= now or (status == 'entered' and (draw or offering.closes <= now)) then
     return Outcome.TOO_LATE
   end
   leave('cancelled', 'cancelled', by, offering, enrollment, record)

@@ -6,7 +6,7 @@
 -- ARGV 2  for end: the number of results
 -- Output  {decided, drawing or done, the number of results that are settled, now in ms};
 --         {wrong_state} while an offering of the draw is not closed, or when there is none; {not_ready}, {behind}
--- Events  draw_began, draw_ended; and what time brought about before
+-- Events  draw_began, draw_ended, promoted; and what time brought about before
 --
 -- @include state records commit seats waiting advance
 
@@ -18,18 +18,25 @@ if advance() then
   return {Outcome.BEHIND}
 end
 
-local function all_closed()
-  local some = false
+local function ballots()
+  local found = {}
   for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
     local offering = offering_of(name)
     if offering.policy == 'ballot' then
-      some = true
-      if offering.closes > now then
-        return false
-      end
+      found[#found + 1] = offering
     end
   end
-  return some
+  return found
+end
+
+local function all_closed()
+  local found = ballots()
+  for _, offering in ipairs(found) do
+    if offering.closes > now then
+      return false
+    end
+  end
+  return #found > 0
 end
 
 local settled = tonumber(redis.call('HGET', Key.META, 'settled') or 0)
@@ -45,6 +52,9 @@ elseif ARGV[1] == 'end' and draw == 'drawing' and settled == tonumber(ARGV[2]) t
   draw = 'done'
   redis.call('HSET', Key.META, 'draw', draw)
   log_campaign('draw_ended', '', '')
+  for _, offering in ipairs(ballots()) do
+    promote(offering)
+  end
 end
 commit()
 return {Outcome.DECIDED, draw, settled, now}

@@ -159,6 +159,17 @@ redis.call('HSET', Key.META, 'epoch', epoch, 'seq', seq, 'version', version, 'ga
 local fields = {
   'h', cmsgpack.pack({SCHEMA, 'published', now, ARGV[8], ARGV[9], '', '', '', 0, '', '', version}), 'd', document,
 }
+local draw_at
+for _, offering in pairs(new) do
+  if offering.policy == 'ballot' then
+    draw_at = offering.closes
+  end
+end
+if draw_at then
+  redis.call('HSET', Key.META, 'draw_at', draw_at)
+else
+  redis.call('HDEL', Key.META, 'draw_at')
+end
 if ARGV[10] ~= '' and redis.call('HSETNX', Key.META, 'lottery', ARGV[10]) == 1 then
   fields[#fields + 1] = 's'
   fields[#fields + 1] = ARGV[10]

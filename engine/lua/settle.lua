@@ -3,13 +3,15 @@
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  how many results come before these
--- ARGV 2  msgpack array of results: {enrollment, confirmed or waitlisted or not_drawn, pool or ""}
+-- ARGV 2  msgpack array of results: {enrollment, confirmed or waitlisted or not_drawn, pool or ""}; one whose enrollment
+--         is not there, or not entered, counts and changes nothing: a failover may have lost it
+-- ARGV 3  the number of events that may wait in the stream for the ledger
 -- Output  {decided, the number of results that are settled}; or {not_ready}, {behind}
 -- Events  drawn, for each; and what time brought about before
 --
 -- @include state records commit seats waiting advance
 
-if gate ~= 'open' then
+if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[3]) then
   return {Outcome.NOT_READY}
 end
 if advance() then
@@ -45,6 +47,9 @@ end
 
 local function settle(enrollment, status, pool)
   local record = record_of(enrollment)
+  if not record or record[Record.STATUS] ~= 'entered' then
+    return
+  end
   local offering = offering_of(record[Record.OFFERING])
   begin_change(enrollment, record)
   offering.entered = offering.entered - 1
@@ -72,10 +77,15 @@ for index, result in ipairs(results) do
   names[index] = result[1]
 end
 read_records(names)
-for index, name in ipairs(names) do
-  members[index] = record_of(name)[Record.MEMBER]
+for _, name in ipairs(names) do
+  local record = record_of(name)
+  if record then
+    members[#members + 1] = record[Record.MEMBER]
+  end
 end
-read_live(members)
+if #members > 0 then
+  read_live(members)
+end
 for _, result in ipairs(results) do
   settle(result[1], result[2], result[3])
 end

@@ -219,7 +219,11 @@ local function decide(request)
     return replay(first, request)
   end
   local offering = offering_of(request[OFFERING])
-  if offering.closes <= now then
+  if request[WISH] > 0 and offering.policy ~= 'ballot' then
+    return refuse(Outcome.INVALID)
+  end
+  -- A clock may go back; a draw does not.
+  if offering.closes <= now or (draw and offering.policy == 'ballot') then
     return refuse(Outcome.CLOSED)
   end
   if offering.opens > now then

@@ -22,7 +22,7 @@ class Drawer:
         """Look at every campaign; one that cannot be asked does not keep the others from it."""
         failure: NothingRan | Unknown | Unavailable | None = None
         created = [each.campaign for each in await self._ledger.campaigns() if each.created]
-        for campaign in await self._drawing.unfinished(created):
+        for campaign in await self._drawing.due(created):
             try:
                 await self._drawing.draw_if_due(campaign)
             except (NothingRan, Unknown, Unavailable) as error:

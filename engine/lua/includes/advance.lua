@@ -23,7 +23,8 @@ end
 
 -- Gives free seats to those who wait, until no seat is free that a waiting one may take.
 local function promote(offering)
-  if offering.ends <= now then
+  -- While a draw is settled its seats are given; what comes free meanwhile is given on at its end.
+  if offering.ends <= now or (draw == 'drawing' and offering.policy == 'ballot') then
     return
   end
   for _, pool in ipairs(offering.pools) do
