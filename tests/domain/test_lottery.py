@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -87,6 +88,29 @@ def test_with_equal_weights_the_order_is_that_of_the_formula(weight: int) -> Non
     names = members(200)
     by_formula = sorted(names, key=lambda name: (lottery.key(lottery.number(SEED, name), weight), name))
     assert lottery.order(SEED, dict.fromkeys(names, weight)) == by_formula
+
+
+close_by = st.builds(
+    lambda base, distances: [min(LAST, base + distance) for distance in distances],
+    numbers,
+    st.lists(st.integers(0, 3), min_size=2, max_size=4),
+)
+
+
+@given(
+    st.lists(numbers | close_by, min_size=1, max_size=12),
+    st.lists(st.sampled_from([1, 999, 1_000, 1_001, 10**6]), min_size=48, max_size=48),
+)
+def test_floats_decide_nothing_that_decimals_would_not(
+    drawn: list[int | list[int]], weights: list[int]
+) -> None:
+    """Also where keys are so near to one another that a float cannot tell them apart, or so near to 0."""
+    flat = [number for each in drawn for number in (each if isinstance(each, list) else [each])]
+    by_name = {f"{index:02}": number for index, number in enumerate(flat)}
+    by_weight = dict(zip(by_name, weights, strict=False))
+    by_formula = sorted(by_name, key=lambda name: (lottery.key(by_name[name], by_weight[name]), name))
+    with patch.object(lottery, "number", lambda seed, name: by_name[name]):
+        assert lottery.order(SEED, by_weight) == by_formula
 
 
 def test_nobody_changes_the_order_of_others() -> None:
