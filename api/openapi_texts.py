@@ -112,11 +112,13 @@ OPERATIONS: Final = {
     ),
     "draws.mine": Operation(
         "see_own_draw",
-        "查看本人在抽签中的化名和权重",
+        "查看本人在抽签中的化名、权重和结果的原因",
         Said(
             "The pseudonym finds one's own entry and results in the draw's file. `weight` follows from the campaign's "
-            "`weights` and from the unit's other draws.",
-            "凭化名可在抽签文件中找到本人的报名和结果。`weight` 由批次的 `weights` 和本单位其他抽签的结果得出。",
+            "`weights` and from the unit's other draws. After the draw it says why: one's place in the order, and for "
+            "each wish how many wished the same and at which place the seats ended.",
+            "凭化名可在抽签文件中找到本人的报名和结果。`weight` 由批次的 `weights` 和本单位其他抽签的结果得出。"
+            "抽签后说明原因：本人的抽签次序，以及每个志愿有多少人报、名额到第几位为止。",
         ),
     ),
     "enrollments.sign_up": Operation(

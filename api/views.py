@@ -11,6 +11,7 @@ from engine.domain.definition import Definition
 from engine.domain.enrollment import Record, Status
 from engine.domain.instants import iso
 from engine.domain.policies import ballot
+from engine.drawing import Mine
 from engine.live.counts import Counts
 
 Count = Annotated[int, Meta(ge=0)]
@@ -59,6 +60,20 @@ class DrawView(Struct, frozen=True):
     """The SHA-256 of the seed, which is told after the draw."""
 
 
+class DrawWish(Struct, frozen=True):
+    """What a draw made of one wish, and how far the seats went."""
+
+    offering: str
+    status: Status
+    pool: str | None
+    entries: Count
+    """Members who wished for this offering."""
+    seats: Count
+    """That the draw gave."""
+    last_place: Count | None
+    """The last place in the order that got one of them; null when there were none."""
+
+
 class DrawShare(Struct, frozen=True):
     """A member's own part in a draw."""
 
@@ -70,6 +85,12 @@ class DrawShare(Struct, frozen=True):
     """Of other draws of the unit, so far: those that gave no seat."""
     wins: Count
     """Those that gave one."""
+    place: Count | None
+    """In the order of the draw, from 1; null until it is over, and for one who had no entry."""
+    members: Count | None
+    """How many were drawn."""
+    wishes: list[DrawWish]
+    """What became of one's own, by rank."""
 
 
 class OfferingView(documents.Offering, frozen=True, kw_only=True):
@@ -198,6 +219,34 @@ def enrollment(campaign: str, enrollment_id: str, record: Record, position: int)
         expires_at=iso(record.expires_at) if record.expires_at else None,
         decided_at=iso(record.decided_at),
         wish=record.wish or UNSET,
+    )
+
+
+def draw_share(mine: Mine) -> DrawShare:
+    """A member's own part in a draw."""
+    share, summary = mine.share, mine.summary
+    wishes: list[DrawWish] = []
+    if share and summary:
+        for wished in share.wishes:
+            cut = summary.cuts[wished.offering]
+            wishes.append(
+                DrawWish(
+                    wished.offering,
+                    wished.status,
+                    wished.pool or None,
+                    cut.entries,
+                    cut.seats,
+                    cut.last_place or None,
+                )
+            )
+    return DrawShare(
+        member=mine.pseudonym,
+        weight=mine.weight / 1_000,
+        losses=mine.losses,
+        wins=mine.wins,
+        place=share.place if share else None,
+        members=summary.members if summary else None,
+        wishes=wishes,
     )
 
 

@@ -24,7 +24,7 @@ from engine.domain.definition import Definition, PackedOffering
 from engine.domain.draw import Draw, DrawnOffering, DrawnPool, Entry, Wish
 from engine.domain.enrollment import Record
 from engine.domain.policies import ballot
-from engine.domain.policies.ballot import Share
+from engine.domain.policies.ballot import Cut, Share, Summary, Wished
 from engine.ledger.protocol import Ledger
 from engine.live import keys, members
 from engine.live.decisions import Decisions
@@ -60,6 +60,9 @@ class Mine(Struct, frozen=True):
     losses: int
     wins: int
     """Of other draws of the campaign's unit, so far."""
+    share: Share | None = None
+    summary: Summary | None = None
+    """Both once the draw is over, for one who had an entry."""
 
 
 class Standing(NamedTuple):
@@ -110,7 +113,13 @@ class Drawing:
         records = await self._ledger.draw_records(definition.unit, campaign, member)
         record = records.get(member, ballot.NEVER_DRAWN)
         weight = share.weight if share else ballot.weight(definition.document.weights, record)
-        return Mine(pseudonym, weight, record.losses, record.wins)
+        if share is None or not await self.is_over(campaign):
+            return Mine(pseudonym, weight, record.losses, record.wins)
+        return Mine(
+            *(pseudonym, weight, record.losses, record.wins),
+            share,
+            await self._ledger.summary(campaign),
+        )
 
     async def due(self, campaigns: Sequence[str]) -> list[str]:
         """Those whose draw is due and not over; a campaign whose shard does not answer is left out."""
@@ -142,8 +151,8 @@ class Drawing:
             raise NothingRan("the campaign's state is not in Redis")
         file = await self._ledger.draw(campaign)
         if file is None:
-            published, shares = await self._conduct(reading, _lottery.decode(standing.lottery))
-            file = await self._ledger.keep_draw(campaign, published, shares)
+            drawn = await self._conduct(reading, _lottery.decode(standing.lottery))
+            file = await self._ledger.keep_draw(campaign, *drawn)
         # Another may have settled some since: whatever is still to be settled now was entered when it was read.
         begun = await self._call("draw", campaign, "begin", 0)
         assert begun is not None, "a draw that was begun does not un-begin"
@@ -152,7 +161,7 @@ class Drawing:
         logger.info("%s: a draw of %d results was settled", campaign, len(results))
         return True
 
-    async def _conduct(self, reading: Reading, drawn: ballot.Lottery) -> tuple[bytes, list[Share]]:
+    async def _conduct(self, reading: Reading, drawn: ballot.Lottery) -> tuple[bytes, Summary, list[Share]]:
         document = _document.decode(reading.document)
         records = {}
         if document.weights:
@@ -218,7 +227,7 @@ def conduct(
     seed: bytes,
     records: Mapping[str, ballot.Record],
     now_ms: int,
-) -> tuple[bytes, list[Share]]:
+) -> tuple[bytes, Summary, list[Share]]:
     """The draw of a campaign whose entries do not change any more: the file that is published, and each one's share."""
     offerings = {name: _offering.decode(packed) for name, packed in reading.offerings.items()}
     salt = lottery.derive_salt(seed)
@@ -248,9 +257,36 @@ def conduct(
         [_drawn(name, offering, reading.counts) for name, offering in offerings.items()],
         entries,
     )
-    won = {result.member for result in drawn.results if result.status == "confirmed"}
-    shares = [Share(member, weights[member], pseudonyms[member] in won) for member in wishes]
-    return msgspec.json.encode(drawn), shares
+    shares = list(_shares(drawn, {pseudonyms[member]: member for member in wishes}))
+    return msgspec.json.encode(drawn), _summary(drawn, shares), shares
+
+
+def _shares(drawn: Draw, members_by: Mapping[str, str]) -> Iterator[Share]:
+    """What each member had, in the order of the draw; `members_by` has the ids by pseudonym."""
+    weights = {entry.member: entry.weight for entry in drawn.entries}
+    became = {(result.member, result.offering): result for result in drawn.results}
+    wishes = {entry.member: entry.wishes for entry in drawn.entries}
+    for place, pseudonym in enumerate(lottery.order(bytes.fromhex(drawn.seed), weights), start=1):
+        mine = [became[pseudonym, wish.offering] for wish in wishes[pseudonym]]
+        yield Share(
+            members_by[pseudonym],
+            weights[pseudonym],
+            place,
+            any(result.status == "confirmed" for result in mine),
+            [Wished(result.offering, result.status, result.pool) for result in mine],
+        )
+
+
+def _summary(drawn: Draw, shares: Sequence[Share]) -> Summary:
+    """Each offering's entries and seats, and how far in the order the seats went."""
+    cuts: dict[str, list[int]] = {}
+    for share in shares:
+        for wish in share.wishes:
+            cut = cuts.setdefault(wish.offering, [0, 0, 0])
+            cut[0] += 1
+            if wish.status == "confirmed":
+                cut[1:] = cut[1] + 1, share.place
+    return Summary(len(drawn.entries), {name: Cut(*cut) for name, cut in cuts.items()})
 
 
 def _results(reading: Reading, file: bytes) -> list[tuple[str, str, str]]:

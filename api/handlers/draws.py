@@ -35,4 +35,4 @@ async def mine(call: Call) -> Answer:
     found = await call.api.runtime.drawing.mine(definition, call.person.sub)
     if found is None:
         return problems.response("not_found", call.language)
-    return answers.json(views.DrawShare(found.pseudonym, found.weight / 1_000, found.losses, found.wins))
+    return answers.json(views.draw_share(found))

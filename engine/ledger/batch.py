@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.domain import enrollment, events
+from engine.domain.policies.ballot import Share
 from engine.ledger.protocol import DeadLetter, Refused
 
 EnrollmentRow = tuple[str, int, str, str, str, str, str, int, int, int, int, str, int, int]
@@ -20,7 +21,7 @@ turn
 _ACTS = frozenset({"enrolled", "confirmed", "declined", "cancelled"})
 """What somebody asked for; the other events follow from these, or from time."""
 
-_pack = msgspec.msgpack.Encoder().encode
+pack = msgspec.msgpack.Encoder().encode
 unpack = msgspec.msgpack.Decoder(dict[bytes, bytes]).decode
 """The raw fields of an event from their column."""
 
@@ -71,6 +72,11 @@ class Changes(Struct):
         ]
 
 
+def share_rows(campaign: str, shares: Sequence[Share]) -> list[tuple[str, str, int, int, bool, bytes]]:
+    """Rows of what members had in a draw, in the order of their table's columns."""
+    return [(campaign, each.member, each.weight, each.place, each.won, pack(each.wishes)) for each in shares]
+
+
 def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Event | DeadLetter]) -> Changes:
     """Reduce consecutive events to rows.
 
@@ -86,7 +92,7 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
             raise ValueError(
                 f"expected {campaign} {epoch}-{seq}, got {entry.campaign} {entry.epoch}-{entry.seq}"
             )
-        fields = _pack(entry.fields)
+        fields = pack(entry.fields)
         if isinstance(entry, DeadLetter):
             changes.dead_letters.append((campaign, seq, epoch, fields, entry.reason))
             continue

@@ -11,7 +11,7 @@ from msgspec import Struct
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
 from engine.domain.policies import ballot
-from engine.domain.policies.ballot import Share
+from engine.domain.policies.ballot import Share, Summary
 
 
 class Unavailable(Exception):
@@ -135,8 +135,8 @@ class Ledger(Protocol):
 
     # Drawing
 
-    async def keep_draw(self, campaign: str, file: bytes, shares: Sequence[Share]) -> bytes:
-        """Keep the file of a campaign's draw and each member's share, unless there is one; returns what is kept.
+    async def keep_draw(self, campaign: str, file: bytes, summary: Summary, shares: Sequence[Share]) -> bytes:
+        """Keep a campaign's draw, the file and what else is known of it, unless there is one; returns the file kept.
 
         Of two writers the first wins; what is kept never changes. Raises Unavailable when it is not known whether the
         file was kept (then: keep it anew), LookupError for a campaign that is not registered.
@@ -147,6 +147,9 @@ class Ledger(Protocol):
 
     async def share(self, campaign: str, member: str) -> Share | None:
         """What a member had in a campaign's draw, None without an entry."""
+
+    async def summary(self, campaign: str) -> Summary | None:
+        """A campaign's draw in a few numbers, None while there is none."""
 
     async def draw_records(
         self, unit: str, besides: str, member: str | None = None

@@ -4,12 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from engine.domain import events
 from engine.domain.enrollment import Record
 from engine.domain.policies import ballot
-from engine.domain.policies.ballot import Share
+from engine.domain.policies.ballot import Share, Summary, Wished
 from engine.ledger import batch
 from engine.ledger.protocol import DeadLetter, Definition, Registration, Row, TrailRow
+
+_summary = msgspec.msgpack.Decoder(Summary)
+_wishes = msgspec.msgpack.Decoder(list[Wished])
 
 INTEGER_MAX = 2**63 - 1
 
@@ -70,7 +75,15 @@ class Reading(ABC):
     async def share(self, campaign: str, member: str) -> Share | None:
         """What a member had in a campaign's draw, None without an entry."""
         rows = await self._rows("share", campaign, member)
-        return Share(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+        if not rows:
+            return None
+        name, weight, place, won, wishes = rows[0]
+        return Share(name, weight, place, bool(won), _wishes.decode(wishes))
+
+    async def summary(self, campaign: str) -> Summary | None:
+        """A campaign's draw in a few numbers, None while there is none."""
+        rows = await self._rows("summary", campaign)
+        return _summary.decode(rows[0][0]) if rows else None
 
     async def draw_records(
         self, unit: str, besides: str, member: str | None = None

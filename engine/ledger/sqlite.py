@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engine.domain.events import Event
-from engine.domain.policies.ballot import Share
-from engine.ledger import migrations, reading, statements
+from engine.domain.policies.ballot import Share, Summary
+from engine.ledger import batch, migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
 from engine.ledger.protocol import Batch, DeadLetter, Fenced, Refused, Registration, Unavailable
 
@@ -117,13 +117,13 @@ class SqliteLedger(reading.Reading):
             many(self._sql["take_seat_of_version"], changes.taken())
         many(self._sql["add_trail"], changes.trail)
 
-    async def keep_draw(self, campaign: str, file: bytes, shares: Sequence[Share]) -> bytes:
+    async def keep_draw(self, campaign: str, file: bytes, summary: Summary, shares: Sequence[Share]) -> bytes:
         """Keep the file of a campaign's draw, as `protocol.Ledger.keep_draw` says."""
 
         def work(connection: sqlite3.Connection) -> bytes:
-            if connection.execute(self._sql["keep_draw"], (campaign, file)).rowcount:
-                rows = ((campaign, each.member, each.weight, each.won) for each in shares)
-                connection.executemany(self._sql["add_share"], rows)
+            packed = batch.pack(summary)
+            if connection.execute(self._sql["keep_draw"], (campaign, file, packed)).rowcount:
+                connection.executemany(self._sql["add_share"], batch.share_rows(campaign, shares))
             row: tuple[bytes] | None = connection.execute(self._sql["draw"], (campaign,)).fetchone()
             if row is None:
                 raise LookupError(f"{campaign} is not registered")

@@ -97,13 +97,48 @@ async def test_a_member_sees_pseudonym_and_weight(client: Client) -> None:
     assert (await client.get(HERE)).json["weights"] == weights
     await client.sign_up("m1")
     before = (await client.get(f"{HERE}/draw/me", person("m1"))).json
-    assert before | {"member": ""} == {"member": "", "weight": 1.0, "losses": 0, "wins": 0}
+    told: dict[str, Any] = {"place": None, "members": None, "wishes": []}
+    assert before | {"member": ""} == {"member": "", "weight": 1.0, "losses": 0, "wins": 0} | told
     await close(client)
     drawn = msgspec.json.decode((await client.get(f"{HERE}/draw")).body, type=Draw)
     assert [entry.member for entry in drawn.entries] == [before["member"]]
     # In the next draw of the unit the seat counts.
     await client.stand.publish(campaign(offering(**BALLOT), name="winter", weights=weights))
     after = (await client.get("/v1/campaigns/winter/draw/me", person("m1"))).json
-    assert after | {"member": ""} == {"member": "", "weight": 0.75, "losses": 0, "wins": 1}
+    assert after | {"member": ""} == {"member": "", "weight": 0.75, "losses": 0, "wins": 1} | told
     assert after["member"] != before["member"]
     assert (await client.get("/v1/campaigns/winter/draw/me", person("m2"))).json["weight"] == 1.0
+
+
+async def test_a_member_sees_why(client: Client) -> None:
+    """The place in the order, how many wished for the same, and how far its seats went."""
+    pools = [{"pool": "open", "capacity": 2}]
+    await client.stand.publish(
+        campaign(offering(pools=pools, **BALLOT), offering("paper", pools=pools, **BALLOT))
+    )
+    for number in range(5):
+        await client.sign_up(f"m{number}")
+    await client.sign_up("m0", "paper")
+    now = at(seconds=-0.001)
+    ended = {"pools": pools, **BALLOT, "closes": now}
+    await client.stand.publish(campaign(offering(**ended), offering("paper", **ended)))
+    assert await client.stand.runtime.drawing.draw_if_due("autumn")
+    told = [(await client.get(f"{HERE}/draw/me", person(f"m{number}"))).json for number in range(5)]
+    assert sorted(each["place"] for each in told) == [1, 2, 3, 4, 5]
+    assert {each["members"] for each in told} == {5}
+    for each in told:
+        first = each["wishes"][0]
+        seen = (first["offering"], first["entries"], first["seats"], first["last_place"])
+        assert seen == ("soap", 5, 2, 2)
+        won = each["place"] <= 2
+        assert (first["status"], first["pool"]) == (("confirmed", "open") if won else ("not_drawn", None))
+    assert told[0]["wishes"][1] == {
+        "offering": "paper",
+        "status": "confirmed",
+        "pool": "open",
+        "entries": 1,
+        "seats": 1,
+        "last_place": told[0]["place"],
+    }
+    stranger = (await client.get(f"{HERE}/draw/me", person("stranger"))).json
+    assert (stranger["place"], stranger["wishes"]) == (None, [])

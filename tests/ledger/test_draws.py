@@ -11,7 +11,7 @@ import pytest
 
 from engine.domain.enrollment import LIVE, Record
 from engine.domain.policies import ballot as ballot_policy
-from engine.domain.policies.ballot import Share
+from engine.domain.policies.ballot import Cut, Share, Summary, Wished
 from engine.ledger import statements
 from engine.ledger.connect import connect
 from engine.ledger.postgres import SESSION
@@ -27,6 +27,7 @@ from tests.ledger.test_conformance import (
     register,
 )
 
+NOTHING: Final = Summary(0, {})
 FILE: Final = b'{"campaign": "autumn-2026", "seed": "\xe5\x89\xaa\xe7\xba\xb8", "raw": "\x00\xff"}'
 
 
@@ -252,7 +253,7 @@ async def plan_of(url: str, query: str, arguments: tuple[object, ...]) -> list[s
 async def test_the_file_of_a_draw_is_kept(ledger: Ledger, ledger_url: str) -> None:
     await register(ledger)
     assert await ledger.draw(CAMPAIGN) is None
-    assert await ledger.keep_draw(CAMPAIGN, FILE, []) == FILE
+    assert await ledger.keep_draw(CAMPAIGN, FILE, NOTHING, []) == FILE
     assert await ledger.draw(CAMPAIGN) == FILE
     await ledger.close()
     again = connect(ledger_url)
@@ -264,12 +265,12 @@ async def test_the_file_of_a_draw_is_kept(ledger: Ledger, ledger_url: str) -> No
 async def test_the_first_file_stays(ledger: Ledger, other: Ledger) -> None:
     await register(ledger)
     await register(ledger, "another")
-    assert await ledger.keep_draw(CAMPAIGN, FILE, []) == FILE
-    assert await ledger.keep_draw(CAMPAIGN, b"another", []) == FILE
-    assert await other.keep_draw(CAMPAIGN, b"", []) == FILE
+    assert await ledger.keep_draw(CAMPAIGN, FILE, NOTHING, []) == FILE
+    assert await ledger.keep_draw(CAMPAIGN, b"another", NOTHING, []) == FILE
+    assert await other.keep_draw(CAMPAIGN, b"", NOTHING, []) == FILE
     assert await other.draw(CAMPAIGN) == FILE
     assert await other.draw("another") is None
-    assert await other.keep_draw("another", b"another", []) == b"another"
+    assert await other.keep_draw("another", b"another", NOTHING, []) == b"another"
     assert await ledger.draw(CAMPAIGN) == FILE
 
 
@@ -277,7 +278,10 @@ async def test_of_several_writers_one_wins(ledger: Ledger, other: Ledger) -> Non
     await register(ledger)
     files = [b"%d" % number for number in range(8)]
     kept = await asyncio.gather(
-        *(each.keep_draw(CAMPAIGN, file, []) for file, each in zip(files, [ledger, other] * 4, strict=True))
+        *(
+            each.keep_draw(CAMPAIGN, file, NOTHING, [])
+            for file, each in zip(files, [ledger, other] * 4, strict=True)
+        )
     )
     assert len(set(kept)) == 1
     assert kept[0] in files
@@ -287,26 +291,35 @@ async def test_of_several_writers_one_wins(ledger: Ledger, other: Ledger) -> Non
 @pytest.mark.parametrize("file", [b"", bytes(range(256)) * 40_000])
 async def test_a_file_may_be_empty_or_large(ledger: Ledger, file: bytes) -> None:
     await register(ledger)
-    assert await ledger.keep_draw(CAMPAIGN, file, []) == file
+    assert await ledger.keep_draw(CAMPAIGN, file, NOTHING, []) == file
     assert await ledger.draw(CAMPAIGN) == file
 
 
 async def test_a_campaign_that_is_not_registered_has_no_draw(ledger: Ledger) -> None:
     assert await ledger.draw("unheard-of") is None
     with pytest.raises(LookupError, match="unheard-of is not registered"):
-        await ledger.keep_draw("unheard-of", FILE, [])
+        await ledger.keep_draw("unheard-of", FILE, NOTHING, [])
     assert await ledger.draw("unheard-of") is None
 
 
 # Shares
 
 
+def share(member: str, *, won: bool) -> Share:
+    return Share(member, 1_000, 1, won, [])
+
+
 async def test_shares_of_the_draw_that_is_kept(ledger: Ledger, other: Ledger) -> None:
     await register(ledger)
-    ours = [Share("m1", 1_000, won=True), Share("m2", 1_500, won=False)]
-    await ledger.keep_draw(CAMPAIGN, FILE, ours)
-    await other.keep_draw(CAMPAIGN, b"later", [Share("m1", 1, won=False), Share("m3", 1, won=False)])
+    wishes = [Wished("soap", "confirmed", "open"), Wished("paper", "not_drawn", "")]
+    ours = [Share("m1", 1_500, 1, won=True, wishes=wishes), Share("m2", 1_000, 2, won=False, wishes=[])]
+    summary = Summary(2, {"soap": Cut(1, 1, 1), "paper": Cut(1, 0, 0)})
+    assert await ledger.summary(CAMPAIGN) is None
+    await ledger.keep_draw(CAMPAIGN, FILE, summary, ours)
+    later = [share("m1", won=False), share("m3", won=False)]
+    await other.keep_draw(CAMPAIGN, b"later", NOTHING, later)
     assert [await ledger.share(CAMPAIGN, member) for member in ("m1", "m2", "m3")] == [*ours, None]
+    assert await ledger.summary(CAMPAIGN) == summary
 
 
 async def test_draws_of_the_same_unit_are_counted(ledger: Ledger) -> None:
@@ -314,8 +327,8 @@ async def test_draws_of_the_same_unit_are_counted(ledger: Ledger) -> None:
     (here,) = await ledger.campaigns()
     for name, unit, won in (("a", here.unit, True), ("b", here.unit, False), ("c", "elsewhere", True)):
         await ledger.register(name, unit, "organizer", "http", 0)
-        await ledger.keep_draw(name, FILE, [Share("m1", 1_000, won=won), Share("m2", 1_000, won=False)])
-    await ledger.keep_draw(CAMPAIGN, FILE, [Share("m1", 1_000, won=True)])
+        await ledger.keep_draw(name, FILE, NOTHING, [share("m1", won=won), share("m2", won=False)])
+    await ledger.keep_draw(CAMPAIGN, FILE, NOTHING, [share("m1", won=True)])
     found = await ledger.draw_records(here.unit, CAMPAIGN)
     assert found == {"m1": ballot_policy.Record(1, 1), "m2": ballot_policy.Record(2, 0)}
     assert await ledger.draw_records(here.unit, CAMPAIGN, "m2") == {"m2": ballot_policy.Record(2, 0)}

@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.domain.campaign import Weights
+from engine.domain.enrollment import Status
 from engine.domain.policies.policy import Policy
 
 POLICY: Final = Policy(name="ballot", family="deferred")
@@ -13,14 +14,45 @@ POLICY: Final = Policy(name="ballot", family="deferred")
 THOUSANDTHS_PER_PERCENT: Final = 10
 
 
+class Wished(Struct, frozen=True, array_like=True, gc=False):
+    """What became of one wish."""
+
+    offering: str
+    status: Status
+    pool: str
+    """Where the seat is, or ""."""
+
+
 class Share(Struct, frozen=True, gc=False):
     """What a member had in a draw."""
 
     member: str
     weight: int
     """In thousandths."""
+    place: int
+    """In the order of the draw, from 1."""
     won: bool
     """Whether the draw gave a seat; a place on a waitlist is none."""
+    wishes: list[Wished]
+    """By rank."""
+
+
+class Cut(Struct, frozen=True, array_like=True):
+    """How far the seats of an offering went in a draw."""
+
+    entries: int
+    seats: int
+    """That the draw gave."""
+    last_place: int
+    """The last place in the order that got one of them, 0 for none."""
+
+
+class Summary(Struct, frozen=True, array_like=True):
+    """A draw in a few numbers, for those who ask why."""
+
+    members: int
+    cuts: dict[str, Cut]
+    """By offering."""
 
 
 class Record(Struct, frozen=True, gc=False):

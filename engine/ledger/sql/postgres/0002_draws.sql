@@ -16,15 +16,18 @@ WHERE status IN ('confirmed', 'held', 'offered', 'waitlisted');
 -- The file of each campaign's draw: written once, never changed.
 CREATE TABLE draws (
     campaign text COLLATE "C" PRIMARY KEY,
-    file bytea NOT NULL
+    file bytea NOT NULL,
+    summary bytea NOT NULL
 );
 
--- What each member had in a draw: the weight in thousandths, and whether it gave a seat. Later draws of the unit look at
--- it; which campaigns those are, the table of campaigns says.
+-- What each member had in a draw: the weight in thousandths, the place in its order, whether it gave a seat, and what
+-- became of each wish (msgpack). Later draws of the unit look at it; which campaigns those are, the table of campaigns says.
 CREATE TABLE shares (
     campaign text COLLATE "C" NOT NULL,
     member text COLLATE "C" NOT NULL,
     weight bigint NOT NULL,
+    place bigint NOT NULL,
     won boolean NOT NULL,
+    wishes bytea NOT NULL,
     PRIMARY KEY (campaign, member)
 );

@@ -16,15 +16,18 @@ WHERE status IN ('confirmed', 'held', 'offered', 'waitlisted');
 -- The file of each campaign's draw: written once, never changed.
 CREATE TABLE draws (
     campaign TEXT NOT NULL PRIMARY KEY,
-    file BLOB NOT NULL
+    file BLOB NOT NULL,
+    summary BLOB NOT NULL
 ) STRICT;
 
--- What each member had in a draw: the weight in thousandths, and whether it gave a seat. Later draws of the unit look at
--- it; which campaigns those are, the table of campaigns says.
+-- What each member had in a draw: the weight in thousandths, the place in its order, whether it gave a seat, and what
+-- became of each wish (msgpack). Later draws of the unit look at it; which campaigns those are, the table of campaigns says.
 CREATE TABLE shares (
     campaign TEXT NOT NULL,
     member TEXT NOT NULL,
     weight INTEGER NOT NULL,
+    place INTEGER NOT NULL,
     won INTEGER NOT NULL,
+    wishes BLOB NOT NULL,
     PRIMARY KEY (campaign, member)
 ) STRICT, WITHOUT ROWID;

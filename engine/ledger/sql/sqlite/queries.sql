@@ -153,17 +153,21 @@ LIMIT 1
 
 -- keep_draw --
 -- Keep the file of a campaign's draw; no row when there is one, or no such campaign.
-INSERT INTO draws (campaign, file)
-SELECT campaign, ?2 FROM campaigns WHERE campaign = ?1
+INSERT INTO draws (campaign, file, summary)
+SELECT campaign, ?2, ?3 FROM campaigns WHERE campaign = ?1
 ON CONFLICT DO NOTHING
 
 -- add_share --
 -- What a member had in a draw.
-INSERT INTO shares (campaign, member, weight, won) VALUES (?, ?, ?, ?)
+INSERT INTO shares (campaign, member, weight, place, won, wishes) VALUES (?, ?, ?, ?, ?, ?)
 
 -- share --
 -- What a member had in a draw.
-SELECT member, weight, won FROM shares WHERE campaign = ?1 AND member = ?2
+SELECT member, weight, place, won, wishes FROM shares WHERE campaign = ?1 AND member = ?2
+
+-- summary --
+-- A campaign's draw in a few numbers.
+SELECT summary FROM draws WHERE campaign = ?1
 
 -- draw_records --
 -- Losses and wins in the draws of a unit other than the campaign ?2, of each member or of one.
