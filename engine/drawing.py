@@ -6,6 +6,7 @@ once.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import threading
@@ -171,9 +172,12 @@ class Drawing:
     async def _aside(self, work: Callable[..., T], *arguments: object) -> T:
         """Do what takes seconds in a thread that leaves the processor to those who decide sign-ups."""
         thread = ThreadPoolExecutor(1, "draw", _give_way)
+        # All of it is needed until the end: to look for what is not takes a third of the time.
+        gc.disable()
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
         finally:
+            gc.enable()
             thread.shutdown(wait=False)
 
     async def _settle(self, campaign: str, results: Sequence[tuple[str, str, str]], settled: int) -> None:
@@ -250,27 +254,30 @@ def conduct(
         )
         for member, entered in wishes.items()
     )
+    names = {pseudonym: member for member, pseudonym in pseudonyms.items()}
+    order = lottery.order(seed, {pseudonym: weights[member] for pseudonym, member in names.items()})
     drawn = draw.conduct(
         reading.campaign,
         seed,
         document.rules.limits,
         [_drawn(name, offering, reading.counts) for name, offering in offerings.items()],
         entries,
+        order,
     )
-    shares = list(_shares(drawn, {pseudonyms[member]: member for member in wishes}))
+    shares = list(_shares(drawn, order, names))
     return msgspec.json.encode(drawn), _summary(drawn, shares), shares
 
 
-def _shares(drawn: Draw, members_by: Mapping[str, str]) -> Iterator[Share]:
-    """What each member had, in the order of the draw; `members_by` has the ids by pseudonym."""
-    weights = {entry.member: entry.weight for entry in drawn.entries}
+def _shares(drawn: Draw, order: Sequence[str], names: Mapping[str, str]) -> Iterator[Share]:
+    """What each member had, in the order of the draw; `names` has the ids by pseudonym."""
+    entries = {entry.member: entry for entry in drawn.entries}
     became = {(result.member, result.offering): result for result in drawn.results}
-    wishes = {entry.member: entry.wishes for entry in drawn.entries}
-    for place, pseudonym in enumerate(lottery.order(bytes.fromhex(drawn.seed), weights), start=1):
-        mine = [became[pseudonym, wish.offering] for wish in wishes[pseudonym]]
+    for place, pseudonym in enumerate(order, start=1):
+        entry = entries[pseudonym]
+        mine = [became[pseudonym, wish.offering] for wish in entry.wishes]
         yield Share(
-            members_by[pseudonym],
-            weights[pseudonym],
+            names[pseudonym],
+            entry.weight,
             place,
             any(result.status == "confirmed" for result in mine),
             [Wished(result.offering, result.status, result.pool) for result in mine],

@@ -109,8 +109,12 @@ def conduct(
     limits: Sequence[Limit],
     offerings: Sequence[DrawnOffering],
     entries: Iterable[Entry],
+    order: Sequence[str] | None = None,
 ) -> Draw:
-    """Decide, and put together what is published. The entries may come in any order."""
+    """Decide, and put together what is published. The entries may come in any order.
+
+    `order` is the lottery's, for those who have it already.
+    """
     entries = _canonical(entries)
     return Draw(
         format=FORMAT,
@@ -122,7 +126,7 @@ def conduct(
         offerings=list(offerings),
         entries=entries,
         entries_digest=entries_digest(entries),
-        results=decide(seed, limits, offerings, entries),
+        results=decide(seed, limits, offerings, entries, order),
     )
 
 
@@ -136,7 +140,11 @@ def _canonical(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def decide(
-    seed: bytes, limits: Sequence[Limit], offerings: Sequence[DrawnOffering], entries: Iterable[Entry]
+    seed: bytes,
+    limits: Sequence[Limit],
+    offerings: Sequence[DrawnOffering],
+    entries: Iterable[Entry],
+    order: Sequence[str] | None = None,
 ) -> list[Result]:
     """One result for each wish, in the order of settlement.
 
@@ -147,7 +155,8 @@ def decide(
     else KeyError.
     """
     by_member = {entry.member: entry for entry in entries}
-    order = lottery.order(seed, {member: entry.weight for member, entry in by_member.items()})
+    if order is None:
+        order = lottery.order(seed, {member: entry.weight for member, entry in by_member.items()})
     claims = [_Claim(by_member[member]) for member in order]
     stock = _Stock(limits, offerings)
     results = _in_rounds(claims, stock.seat)

@@ -73,8 +73,9 @@ class Changes(Struct):
 
 
 def share_rows(campaign: str, shares: Sequence[Share]) -> list[tuple[str, str, int, int, bool, bytes]]:
-    """Rows of what members had in a draw, in the order of their table's columns."""
-    return [(campaign, each.member, each.weight, each.place, each.won, pack(each.wishes)) for each in shares]
+    """Rows of what members had in a draw, in the order of their table's columns and of its key."""
+    rows = [(campaign, each.member, each.weight, each.place, each.won, pack(each.wishes)) for each in shares]
+    return sorted(rows)
 
 
 def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Event | DeadLetter]) -> Changes:
