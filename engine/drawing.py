@@ -104,11 +104,9 @@ class Drawing:
             self._last = campaign, await self._ledger.draw(campaign)
         return self._last[1]
 
-    async def mine(self, definition: Definition, member: str) -> Mine | None:
-        """A member's part in a campaign's draw, None in a campaign without ballots. Raises Unavailable."""
-        campaign, drawn = definition.campaign, definition.lottery
-        if drawn is None:
-            return None
+    async def mine(self, definition: Definition, drawn: ballot.Lottery, member: str) -> Mine:
+        """A member's part in a campaign's draw. Raises NothingRan or Unavailable."""
+        campaign = definition.campaign
         pseudonym = lottery.pseudonym(campaign, drawn.salt, member)
         share = await self._ledger.share(campaign, member)
         records = await self._ledger.draw_records(definition.unit, campaign, member)

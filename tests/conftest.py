@@ -49,3 +49,12 @@ def data_directory() -> Iterator[Path]:
     """A private directory with a path short enough for the embedded Redis."""
     with redis_servers.short_directory() as directory:
         yield directory
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, data_directory: Path) -> str:
+    """An empty database of each ledger in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{data_directory}/ledger.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

@@ -24,17 +24,6 @@ if draw ~= 'drawing' or settled ~= tonumber(ARGV[1]) then
   return {Outcome.DECIDED, settled}
 end
 
-local function seat(offering, record, enrollment, pool)
-  record[Record.POOL] = pool.pool
-  record[Record.SEAT] = take_seat(offering, pool)
-  record[Record.STATUS] = 'confirmed'
-  if offering.hold_ttl_ms > 0 then
-    record[Record.STATUS] = 'held'
-    record[Record.EXPIRES_AT] = now + offering.hold_ttl_ms
-    redis.call('ZADD', Key.TIMERS, record[Record.EXPIRES_AT], 'expires/' .. enrollment)
-  end
-end
-
 -- From now on the enrollment counts as every other live one does.
 local function counts_from_now(member, enrollment)
   for _, entry in ipairs(live_of(member)) do
@@ -62,7 +51,7 @@ local function settle(enrollment, status, pool)
     counts_from_now(record[Record.MEMBER], enrollment)
     if status == 'confirmed' then
       record[Record.QUEUES] = {}
-      seat(offering, record, enrollment, pool_of(offering, pool))
+      seat(offering, pool_of(offering, pool), record, enrollment)
     else
       record[Record.STATUS] = status
       record[Record.TURN] = seq + 1

@@ -161,14 +161,7 @@ local function enrol(offering, request, may_take, pool)
   local member, enrollment, position = request[MEMBER], request[ENROLLMENT], 0
   local record = {offering.name, member, '', 'waitlisted', 0, 0, 1, 0, now, {}}
   if pool then
-    record[Record.POOL] = pool.pool
-    record[Record.SEAT] = take_seat(offering, pool)
-    record[Record.STATUS] = 'confirmed'
-    if offering.hold_ttl_ms > 0 then
-      record[Record.STATUS] = 'held'
-      record[Record.EXPIRES_AT] = now + offering.hold_ttl_ms
-      redis.call('ZADD', Key.TIMERS, record[Record.EXPIRES_AT], 'expires/' .. enrollment)
-    end
+    seat(offering, pool, record, enrollment)
   else
     position = offering.waiting + 1
     record[Record.QUEUES] = queues_for(offering, request, may_take)

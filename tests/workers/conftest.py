@@ -8,15 +8,6 @@ import pytest
 from tests.stand import Stand, open_stand
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, data_directory: Path) -> str:
-    """An empty database of each ledger in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{data_directory}/ledger.db"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
-
-
 @pytest.fixture
 async def stand(redis_url: str, database_url: str, data_directory: Path) -> AsyncIterator[Stand]:
     """The engine's parts on an empty Redis and an empty ledger."""
