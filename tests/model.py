@@ -1,0 +1,452 @@
+"""What the contract says of a campaign, in plain Python: an oracle that shares no decision with the scripts.
+
+It knows no clock: windows are open or not as the shape says, and it is told which holds and offers are past their time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple
+
+from engine.domain import draw, lottery
+from engine.domain.campaign import Kind, Limit
+from engine.domain.draw import DrawnOffering, DrawnPool, Entry, Wish
+from engine.domain.faults import Fault
+
+Window = Literal["before", "open", "closed"]
+
+SEATED: Final = ("confirmed", "held", "offered")
+COUNTING: Final = (*SEATED, "waitlisted")
+"""What counts for limits and overlaps."""
+LIVE: Final = (*COUNTING, "entered")
+SLOTS: Final = ((0, 9, 12), (0, 11, 13), (0, 12, 14), (1, 9, 12))
+"""Day, start and end of the one session of an offering: the first crosses the second, which crosses the third."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    name: str
+    capacity: int
+    units: tuple[str, ...] = ()
+    """Whose it is; empty for everybody's."""
+    release: Literal["never", "later", "past"] = "never"
+
+    def is_of(self, unit: str) -> bool:
+        return not self.units or any(unit == each or unit.startswith(each + ".") for each in self.units)
+
+
+@dataclass(frozen=True)
+class Offering:
+    name: str
+    pools: tuple[Pool, ...]
+    slot: int = 0
+    kind: Kind = "workshop"
+    ballot: bool = False
+    waiting_max: int = 0
+    offers: bool = False
+    holds: bool = False
+    window: Window = "open"
+    cancellable: bool = True
+
+    def may_take(self, unit: str, wanted: str) -> list[str]:
+        """The pools whose seats one may take, in their order."""
+        eligible = [pool.is_of(unit) for pool in self.pools]
+        return [
+            pool.name
+            for pool, mine in zip(self.pools, eligible, strict=True)
+            if (mine or (pool.release == "past" and any(eligible))) and wanted in ("", pool.name)
+        ]
+
+    def crosses(self, other: "Offering") -> bool:
+        (day, starts, ends), (other_day, other_starts, other_ends) = SLOTS[self.slot], SLOTS[other.slot]
+        return day == other_day and starts < other_ends and other_starts < ends
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A campaign document, as far as it decides anything."""
+
+    offerings: tuple[Offering, ...]
+    limits: tuple[Limit, ...] = ()
+    overlaps_allowed: bool = True
+
+    def find(self, name: str) -> Offering | None:
+        return next((each for each in self.offerings if each.name == name), None)
+
+    def get(self, name: str) -> Offering:
+        found = self.find(name)
+        assert found, name
+        return found
+
+    def overlapping(self, name: str) -> list[str]:
+        if self.overlaps_allowed:
+            return []
+        mine = self.get(name)
+        return [each.name for each in self.offerings if each.name != name and each.crosses(mine)]
+
+    def limit_reached(self, name: str, others: Sequence[str]) -> set[str]:
+        """Per what the limits are that leave no room for one more."""
+        found: set[str] = set()
+        for limit in self.limits:
+            if limit.kinds and self.get(name).kind not in limit.kinds:
+                continue
+            counted = [other for other in others if not limit.kinds or self.get(other).kind in limit.kinds]
+            if limit.per == "day":
+                counted = [other for other in counted if self.day(other) == self.day(name)]
+            if len(counted) >= limit.max:
+                found.add(limit.per)
+        return found
+
+    def day(self, name: str) -> int:
+        return SLOTS[self.get(name).slot][0]
+
+
+@dataclass
+class Claim:
+    """An enrollment."""
+
+    enrollment: str
+    offering: str
+    member: str
+    key: str
+    wanted: str
+    number: int
+    """Its place in the order of sign-up."""
+    status: str = "waitlisted"
+    pool: str = ""
+    seat: int = 0
+    version: int = 1
+    wish: int = 0
+    expires_at: int = 0
+    """Set by who hears of it."""
+
+
+class Told(NamedTuple):
+    """An enrollment after a change, and what changed it."""
+
+    type: str
+    enrollment: str
+    member: str
+    offering: str
+    status: str
+    pool: str
+    seat: int
+    version: int
+    wish: int
+
+
+class Request(NamedTuple):
+    """A sign-up."""
+
+    member: str
+    offering: str
+    key: str = ""
+    wanted: str = ""
+    wish: int = 0
+
+
+class Answer(NamedTuple):
+    """What a call must be answered with."""
+
+    outcome: str
+    facts: frozenset[str] = frozenset()
+    """Any of them may be named; all that there are to choose from."""
+    shown: Told | None = None
+    position: int = 0
+
+
+@dataclass
+class Oracle:
+    shape: Shape
+    units: Mapping[str, str]
+    claims: dict[str, Claim] = field(default_factory=dict)
+    queues: dict[str, list[Claim]] = field(default_factory=dict)
+    """Who waits for each offering, in order."""
+    first: dict[tuple[str, str], tuple[Request, Answer]] = field(default_factory=dict)
+    """By member and key: what succeeded under it, and the answer."""
+    due: list[str] = field(default_factory=list)
+    """Holds and offers that are past their time and have not been looked at since."""
+    told: list[Told] = field(default_factory=list)
+    draws: bool = False
+    """Whether a ballot was ever published."""
+    drawn: bool = False
+
+    def __post_init__(self) -> None:
+        self.draws = any(each.ballot for each in self.shape.offerings)
+
+    # The state
+
+    def live(self, member: str = "", offering: str = "", statuses: Sequence[str] = LIVE) -> list[Claim]:
+        return [
+            each
+            for each in self.claims.values()
+            if each.status in statuses and member in ("", each.member) and offering in ("", each.offering)
+        ]
+
+    def taken(self, offering: str, pool: str) -> set[int]:
+        return {each.seat for each in self.live(offering=offering, statuses=SEATED) if each.pool == pool}
+
+    def position(self, claim: Claim) -> int:
+        return self.queues[claim.offering].index(claim) + 1 if claim.status == "waitlisted" else 0
+
+    def running(self) -> list[Claim]:
+        """Holds and offers that will be over, the next first."""
+        found = [each for each in self.live(statuses=("held", "offered")) if each.enrollment not in self.due]
+        return sorted(found, key=lambda each: (each.expires_at, each.enrollment))
+
+    def show(self, claim: Claim, why: str = "") -> Told:
+        return Told(
+            *(why, claim.enrollment, claim.member, claim.offering, claim.status, claim.pool, claim.seat),
+            *(claim.version, claim.wish),
+        )
+
+    # Calls
+
+    def sign_up(self, request: Request, fresh: str) -> Answer:
+        """`fresh` is the enrollment that it becomes, if it does."""
+        offering = self.shape.find(request.offering)
+        if offering is None or request.wanted not in ("", *(pool.name for pool in offering.pools)):
+            return Answer("not_found")
+        if request.wish and not offering.ballot:
+            return Answer("invalid")
+        self.pass_time()
+        if (request.member, request.key) in self.first:
+            before, answer = self.first[request.member, request.key]
+            same = (before.offering, before.wanted) == (request.offering, request.wanted)
+            return answer if same else Answer("key_reused")
+        if offering.window != "open":
+            return Answer("closed" if offering.window == "closed" else "not_open")
+        pools = offering.may_take(self.units[request.member], request.wanted)
+        if not pools:
+            return Answer("not_eligible")
+        for present in self.live(request.member, offering.name):
+            return Answer("already_in", shown=self.show(present), position=self.position(present))
+        others = [each.offering for each in self.live(request.member, statuses=COUNTING)]
+        limits = self.shape.limit_reached(offering.name, others)
+        if limits:
+            return Answer("limit_reached", frozenset(limits))
+        crossing = set(self.shape.overlapping(offering.name)).intersection(others)
+        if crossing:
+            return Answer("overlap", frozenset(crossing))
+        return self._enrol(offering, request, pools, fresh)
+
+    def _enrol(self, offering: Offering, request: Request, pools: Sequence[str], fresh: str) -> Answer:
+        claim = Claim(fresh, offering.name, request.member, request.key, request.wanted, len(self.claims))
+        free = self._first_free(offering, pools)
+        if offering.ballot:
+            ranks = [each.wish for each in self.live(request.member, statuses=("entered",))]
+            claim.status, claim.wish = "entered", request.wish or max(ranks, default=0) + 1
+        elif free:
+            self._seat(claim, free, "held" if offering.holds else "confirmed")
+        elif len(self.queues.get(offering.name, [])) < offering.waiting_max:
+            self.queues.setdefault(offering.name, []).append(claim)
+        else:
+            return Answer("sold_out")
+        self.claims[fresh] = claim
+        self.told.append(self.show(claim, "enrolled"))
+        answer = Answer(claim.status, shown=self.show(claim), position=self.position(claim))
+        if request.key:
+            self.first[request.member, request.key] = request, answer
+        return answer
+
+    def cancel(self, enrollment: str, member: str) -> Answer:
+        self.pass_time()
+        claim = self._visible(enrollment, member)
+        if claim is None:
+            return Answer("not_found")
+        if claim.status in ("lapsed", "not_drawn"):
+            return Answer("wrong_state", frozenset({claim.status}))
+        if claim.status != "cancelled":
+            offering = self.shape.get(claim.offering)
+            if not offering.cancellable or (claim.status == "entered" and offering.window == "closed"):
+                return Answer("too_late")
+            self._leave(claim, "cancelled", "cancelled")
+        return Answer("changed", shown=self.show(claim))
+
+    def confirm(self, enrollment: str, member: str) -> Answer:
+        return self._take_or_leave(enrollment, member, "confirmed")
+
+    def decline(self, enrollment: str, member: str) -> Answer:
+        return self._take_or_leave(enrollment, member, "cancelled")
+
+    def _take_or_leave(self, enrollment: str, member: str, status: str) -> Answer:
+        self.pass_time()
+        claim = self._visible(enrollment, member)
+        if claim is None:
+            return Answer("not_found")
+        if claim.status == "lapsed":
+            return Answer("too_late")
+        if claim.status not in (status, "held", "offered"):
+            return Answer("wrong_state", frozenset({claim.status}))
+        if claim.status != status and status == "confirmed":
+            self._change(claim, status, "confirmed")
+        elif claim.status != status:
+            self._leave(claim, status, "declined")
+        return Answer("changed", shown=self.show(claim))
+
+    def publish(self, shape: Shape) -> set[tuple[str, str]]:
+        """The faults, as (path, code); none when it is in force."""
+        self.pass_time()
+        faults = {(fault.path, fault.code) for fault in self._forbidden(shape)}
+        if not faults:
+            self.shape = shape
+            self.draws = self.draws or any(each.ballot for each in shape.offerings)
+            for offering in shape.offerings:
+                self._promote(offering)
+        return faults
+
+    def _forbidden(self, shape: Shape) -> Iterator[Fault]:
+        for offering in self.shape.offerings:
+            if self.live(offering=offering.name) and not shape.find(offering.name):
+                yield Fault("/offerings", "has_live_enrollments")
+        for index, offering in enumerate(shape.offerings):
+            if offering.ballot and self.drawn and offering.window != "closed":
+                yield Fault(f"/offerings/{index}/closes", "draw_is_over")
+            for number, pool in enumerate(offering.pools):
+                if pool.capacity < max(self.taken(offering.name, pool.name), default=0):
+                    yield Fault(f"/offerings/{index}/pools/{number}/capacity", "below_live_seats")
+
+    def draw(self, campaign: str, seed: bytes) -> bool:
+        """Whether there is a draw to hold now; it is held then."""
+        if not self.draws or self.drawn:
+            return False
+        self.pass_time()
+        ballots = [each for each in self.shape.offerings if each.ballot]
+        if not ballots or any(each.window != "closed" for each in ballots):
+            return False
+        salt = lottery.derive_salt(seed)
+        entered = self.live(statuses=("entered",))
+        names = {lottery.pseudonym(campaign, salt, each.member): each.member for each in entered}
+        entries = [
+            Entry(name, 1000, self._holding(member), self._wishes(member)) for name, member in names.items()
+        ]
+        by_wish = {(each.member, each.offering): each for each in entered}
+        for result in draw.decide(seed, self.shape.limits, self._stock(), entries):
+            claim = by_wish[names[result.member], result.offering]
+            claim.version += 1
+            claim.status = result.status
+            if result.status == "confirmed":
+                holds = self.shape.get(result.offering).holds
+                self._seat(claim, result.pool, "held" if holds else "confirmed")
+            elif result.status == "waitlisted":
+                self.queues.setdefault(result.offering, []).append(claim)
+            self.told.append(self.show(claim, "drawn"))
+        self.drawn = True
+        return True
+
+    def _holding(self, member: str) -> list[str]:
+        return [each.offering for each in self.live(member, statuses=COUNTING)]
+
+    def _wishes(self, member: str) -> list[Wish]:
+        ranked = sorted(self.live(member, statuses=("entered",)), key=lambda each: (each.wish, each.number))
+        return [
+            Wish(each.offering, self.shape.get(each.offering).may_take(self.units[member], each.wanted))
+            for each in ranked
+        ]
+
+    def _stock(self) -> list[DrawnOffering]:
+        return [
+            DrawnOffering(
+                offering=each.name,
+                kind=each.kind,
+                days=[self.shape.day(each.name) + 1],
+                overlaps=self.shape.overlapping(each.name),
+                waitlist=each.waiting_max,
+                pools=[
+                    DrawnPool(pool.name, pool.capacity - len(self.taken(each.name, pool.name)))
+                    for pool in each.pools
+                    if each.ballot
+                ],
+            )
+            for each in self.shape.offerings
+        ]
+
+    # What follows from a call
+
+    def pass_time(self) -> None:
+        """What is past its time is over before anything else is decided."""
+        while self.due:
+            self._leave(self.claims[self.due.pop(0)], "lapsed", "lapsed")
+
+    def _visible(self, enrollment: str, member: str) -> Claim | None:
+        claim = self.claims.get(enrollment)
+        return claim if claim and member in ("", claim.member) else None
+
+    def _first_free(self, offering: Offering, names: Sequence[str]) -> str:
+        free = [each.name for each in offering.pools if self._is_free(offering, each) and each.name in names]
+        return free[0] if free else ""
+
+    def _is_free(self, offering: Offering, pool: Pool) -> bool:
+        return len(self.taken(offering.name, pool.name)) < pool.capacity
+
+    def _seat(self, claim: Claim, pool: str, status: str) -> None:
+        taken = self.taken(claim.offering, pool)
+        claim.seat = next(seat for seat in range(1, len(taken) + 2) if seat not in taken)
+        claim.pool, claim.status = pool, status
+
+    def _change(self, claim: Claim, status: str, why: str) -> None:
+        claim.status = status
+        claim.version += 1
+        claim.expires_at = 0
+        self.told.append(self.show(claim, why))
+
+    def _leave(self, claim: Claim, status: str, why: str) -> None:
+        if claim.status == "waitlisted":
+            self.queues[claim.offering].remove(claim)
+        claim.seat = 0
+        self._change(claim, status, why)
+        self._promote(self.shape.get(claim.offering))
+
+    def _promote(self, offering: Offering) -> None:
+        """Free seats go to the first who waits and may take them."""
+        queue = self.queues.get(offering.name, [])
+        for pool in offering.pools:
+            while self._is_free(offering, pool):
+                claim = next((each for each in queue if pool.name in self.wants(each)), None)
+                if claim is None:
+                    break
+                queue.remove(claim)
+                self._seat(claim, pool.name, "waitlisted")
+                self._change(claim, "offered" if offering.offers else "confirmed", "promoted")
+
+    def wants(self, claim: Claim) -> list[str]:
+        """The pools whose seats one who waits may take."""
+        return self.shape.get(claim.offering).may_take(self.units[claim.member], claim.wanted)
+
+
+def violations(shape: Shape, units: Mapping[str, str], told: Sequence[Told]) -> Iterator[str]:
+    """What the state of all enrollments has that no campaign may ever have; it is looked at without the oracle."""
+    seats: set[tuple[str, str, int]] = set()
+    live = [each for each in told if each.status in LIVE]
+    for each in live:
+        if each.status in SEATED:
+            pool = next(pool for pool in shape.get(each.offering).pools if pool.name == each.pool)
+            if not 1 <= each.seat <= pool.capacity or (each.offering, each.pool, each.seat) in seats:
+                yield f"seat {each.seat} of {each.offering}/{each.pool}"
+            if each.pool not in shape.get(each.offering).may_take(units[each.member], ""):
+                yield f"{each.member} may not have {each.offering}/{each.pool}"
+            seats.add((each.offering, each.pool, each.seat))
+        elif each.seat:
+            yield f"{each.enrollment} is {each.status} with a seat"
+    for member in units:
+        offerings = [each.offering for each in live if each.member == member]
+        if len(set(offerings)) < len(offerings):
+            yield f"{member} is twice in one of {offerings}"
+        counting = [each.offering for each in live if each.member == member and each.status != "entered"]
+        for index, name in enumerate(counting):
+            others = counting[:index] + counting[index + 1 :]
+            # One more than there are others would be too many.
+            if shape.limit_reached(name, others):
+                yield f"{member} has {counting}, more than a limit"
+            if set(shape.overlapping(name)).intersection(others):
+                yield f"{member} has {counting}, at the same time"
+
+
+def changed(shape: Shape, name: str, **fields: object) -> Shape:
+    """The shape with some fields of an offering changed."""
+    return replace(
+        shape,
+        offerings=tuple(
+            replace(each, **fields) if each.name == name else each  # type: ignore[arg-type]
+            for each in shape.offerings
+        ),
+    )

@@ -1,0 +1,548 @@
+"""Random sequences of all calls, over campaigns that mix policies: each answer and event is what the model says.
+
+The model (tests/model.py) is written from the contract. One step is one call, or several of one kind that share a
+batch. The clock of Redis is not to be turned, so for a hold or an offer to be past its time its moment is brought
+nearer; the short ones of the last test are waited for.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import msgspec
+import pytest
+import uvloop
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from api import views
+from engine.audit import Audit
+from engine.domain import draw, events
+from engine.domain.campaign import Campaign, Limit
+from engine.domain.draw import Draw
+from engine.domain.enrollment import Record
+from engine.domain.events import Event
+from engine.domain.person import Person
+from engine.live import keys
+from engine.live.counts import CountsReader
+from engine.live.decisions import Change, Decision
+from engine.publishing import Published
+from engine.workers.recorder import Recorder
+from tests import model, stand
+from tests.model import SLOTS, Answer, Offering, Oracle, Pool, Request, Shape, Told
+from tests.stand import Stand, at, open_stand
+
+UNITS: Final = {"m0": "a", "m1": "a.b", "m2": "b", "m3": "", "m4": "", "m5": "ab"}
+NAMES: Final = ("one", "two", "three", "four")
+POOLS: Final = ("own", "open")
+DAY: Final = (datetime.now(UTC) + timedelta(days=10)).date()
+
+LONG_S: Final = 3_600
+SHORT_S: Final = 2
+MARGIN_S: Final = 1
+"""What would be over sooner is waited for before the next call, which takes less."""
+
+MOMENTS: Final = {
+    "before": {"opens": at(hours=1), "closes": at(days=1)},
+    "open": {"opens": at(hours=-3), "closes": at(days=1)},
+    "closed": {"opens": at(hours=-3), "closes": at(hours=-1)},
+}
+RELEASES: Final = {"never": {}, "later": {"releases": at(days=1)}, "past": {"releases": at(hours=-2)}}
+PAST: Final = at(hours=-1)
+
+
+def document(name: str, shape: Shape, ttl_s: int) -> Campaign:
+    """The campaign document of a shape."""
+    offerings = [_offering(each, ttl_s) for each in shape.offerings]
+    rules = {
+        "limits": msgspec.to_builtins(list(shape.limits)),
+        "overlaps_allowed": shape.overlaps_allowed,
+    }
+    return stand.campaign(*offerings, name=name, rules=rules)
+
+
+def _offering(shape: Offering, ttl_s: int) -> dict[str, Any]:
+    day, starts, ends = SLOTS[shape.slot]
+    on = DAY + timedelta(days=day)
+    promotion = {"promotion": "offer", "offer_ttl_s": ttl_s} if shape.offers else {}
+    return stand.offering(
+        shape.name,
+        kind=shape.kind,
+        sessions=[{"starts": f"{on}T{starts:02}:00:00+08:00", "ends": f"{on}T{ends:02}:00:00+08:00"}],
+        pools=[
+            {"pool": pool.name, "capacity": pool.capacity}
+            | ({"eligible": {"units": list(pool.units)}} if pool.units else {})
+            | RELEASES[pool.release]
+            for pool in shape.pools
+        ],
+        policy={"name": "ballot" if shape.ballot else "first_come"},
+        waitlist={"size_max": shape.waiting_max} | promotion,
+        hold_ttl_s=ttl_s if shape.holds else 0,
+        **MOMENTS[shape.window],
+        **({} if shape.cancellable else {"cancel_until": PAST}),
+    )
+
+
+# Strategies
+
+POOL_SETS: Final = st.one_of(
+    st.builds(lambda capacity: (Pool("open", capacity),), st.integers(0, 3)),
+    st.builds(
+        lambda own, rest, release: (Pool("own", own, ("a",), release), Pool("open", rest)),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.sampled_from(["never", "later", "past"]),
+    ),
+    st.builds(
+        lambda own, other, release: (Pool("own", own, ("a",), release), Pool("open", other, ("b",))),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.sampled_from(["never", "later"]),
+    ),
+)
+
+
+def offerings(name: str) -> st.SearchStrategy[Offering]:
+    return st.builds(
+        Offering,
+        name=st.just(name),
+        pools=POOL_SETS,
+        slot=st.integers(0, len(SLOTS) - 1),
+        kind=st.sampled_from(["workshop", "pack"]),
+        ballot=st.booleans(),
+        waiting_max=st.sampled_from([3, 2, 1, 0]),
+        offers=st.booleans(),
+        holds=st.booleans(),
+    )
+
+
+LIMITS: Final = st.sampled_from(
+    [
+        (),
+        (Limit(max=1, per="campaign"),),
+        (Limit(max=2, per="campaign"),),
+        (Limit(max=1, per="day"),),
+        (Limit(max=1, per="campaign", kinds=["pack"]),),
+        (Limit(max=1, per="day", kinds=["workshop"]), Limit(max=2, per="campaign")),
+    ]
+)
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    """One to three offerings, some of them to be drawn."""
+    number = draw(st.integers(1, 3))
+    return Shape(
+        tuple(draw(offerings(name)) for name in NAMES[:number]),
+        draw(LIMITS),
+        draw(st.booleans()),
+    )
+
+
+REQUESTS: Final = st.builds(
+    Request,
+    member=st.sampled_from(list(UNITS)),
+    offering=st.sampled_from([*NAMES, "one", "two", "three"]),
+    key=st.sampled_from(["", "", "k1", "k2", "k3"]),
+    wanted=st.sampled_from(["", "", "", *POOLS]),
+    wish=st.sampled_from([0, 0, 0, 1, 2]),
+)
+PLACES: Final = st.integers(0, 9)
+CHANGES: Final = st.lists(
+    st.tuples(PLACES, st.sampled_from(["member", "member", "officer", "another"])), min_size=1, max_size=3
+)
+EDITS: Final = st.one_of(
+    st.tuples(st.just("capacity"), st.sampled_from(POOLS), st.integers(0, 4)),
+    st.tuples(st.just("waiting_max"), st.just(""), st.integers(0, 4)),
+    st.tuples(st.just("window"), st.just(""), st.sampled_from(["open", "closed", "before", "open"])),
+    st.tuples(st.sampled_from(["cancellable", "offers", "holds"]), st.just(""), st.booleans()),
+    st.tuples(st.just("release"), st.sampled_from(POOLS), st.just("past")),
+    st.tuples(st.just("removed"), st.just(""), st.none()),
+    st.tuples(st.just("added"), st.just(""), offerings("four")),
+)
+
+
+def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
+    """The next version of a document. All ballots have one window, and a pool stays released."""
+    found = shape.find(name)
+    if what == "added":
+        ballots = [each for each in shape.offerings if each.ballot]
+        if shape.find(value.name):
+            return shape
+        if value.ballot and ballots:
+            value = replace(value, window=ballots[0].window)
+        return replace(shape, offerings=(*shape.offerings, value))
+    if found is None:
+        return shape
+    if what == "removed":
+        rest = tuple(each for each in shape.offerings if each is not found)
+        return replace(shape, offerings=rest) if rest else shape
+    if what in ("capacity", "release"):
+        pools = tuple(
+            replace(each, **{what: value})
+            if each.name == pool and (what == "capacity" or each.units)
+            else each
+            for each in found.pools
+        )
+        return model.changed(shape, name, pools=pools)
+    alike = [each.name for each in shape.offerings if each.ballot] if found.ballot else []
+    for each in alike if what == "window" else [name]:
+        shape = model.changed(shape, each, **{what: value})
+    if what == "window" and not found.ballot:
+        shape = model.changed(shape, name, window=value)
+    return shape
+
+
+# The machine
+
+
+class Bench:
+    """The engine's parts, kept over all examples, and the loop that they run on."""
+
+    def __init__(self, runner: asyncio.Runner, opened: Stand, ttl_s: int) -> None:
+        self.run = runner.run
+        self.stand = opened
+        self.ttl_s = ttl_s
+        self.campaigns = 0
+
+
+def enrolled_as(record: Record) -> Record:
+    """Without the queues, which are not shown."""
+    return msgspec.structs.replace(record, queues=[])
+
+
+class Calls(RuleBasedStateMachine):
+    """All calls, in any order. What is checked after each is in `_heard`."""
+
+    bench: ClassVar[Bench]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.oracle = Oracle(Shape(()), UNITS)
+        self.seq = 0
+        self.version = 0
+        self.records: dict[str, Record] = {}
+        self.bytes: dict[tuple[str, str], bytes] = {}
+        self.is_sound = False
+
+    @initialize(shape=shapes())
+    def begin(self, shape: Shape) -> None:
+        if self.bench.ttl_s != LONG_S:
+            shape = replace(
+                shape, offerings=tuple(replace(each, holds=True, offers=True) for each in shape.offerings)
+            )
+        self.bench.campaigns += 1
+        self.name = f"campaign-{self.bench.campaigns}"
+        self.oracle = Oracle(shape, UNITS)
+        self.bench.run(self._publish(shape))
+        self.is_sound = True
+
+    @rule(requests=st.lists(REQUESTS, min_size=1, max_size=5))
+    def sign_up(self, requests: list[Request]) -> None:
+        self._step(self._sign_up(requests))
+
+    @rule(verb=st.sampled_from(["cancel", "cancel", "confirm", "decline"]), whose=CHANGES)
+    def change(self, verb: str, whose: list[tuple[int, str]]) -> None:
+        self._step(self._change(verb, whose))
+
+    @rule(names=st.lists(st.tuples(st.sampled_from(NAMES), EDITS), min_size=1, max_size=3))
+    def publish(self, names: list[tuple[str, tuple[str, str, Any]]]) -> None:
+        shape = self.oracle.shape
+        for name, edit in names:
+            shape = edited(shape, name, *edit)
+        self._step(self._publish(shape))
+
+    @precondition(lambda self: self.oracle.running())
+    @rule(number=st.integers(1, 3))
+    def let_expire(self, number: int) -> None:
+        self._step(self._let_expire(number))
+
+    @precondition(lambda self: any(each.ballot for each in self.oracle.shape.offerings))
+    @rule(closed=st.booleans())
+    def draw(self, closed: bool) -> None:
+        ballot = next(each for each in self.oracle.shape.offerings if each.ballot)
+        if closed:
+            self._step(self._publish(edited(self.oracle.shape, ballot.name, "window", "", "closed")))
+        self._step(self._draw())
+
+    @rule()
+    def look(self) -> None:
+        self._step(self._look())
+
+    def teardown(self) -> None:
+        if self.is_sound:
+            self.bench.run(self._end())
+
+    def _step(self, step: Any) -> None:
+        self.is_sound = False
+        self.bench.run(self._in_time(step))
+        self.is_sound = True
+
+    async def _in_time(self, step: Any) -> None:
+        """Wait for what would be over while the step goes on."""
+        try:
+            await self._wait_for_short_ones(MARGIN_S)
+        finally:
+            await step
+
+    # Steps
+
+    async def _sign_up(self, requests: Sequence[Request]) -> None:
+        decisions = self.bench.stand.decisions
+        given = await asyncio.gather(
+            *(
+                decisions.sign_up(
+                    self.name,
+                    each.offering,
+                    Person(each.member, UNITS[each.member]),
+                    *(each.key, each.wanted, "http", each.wish),
+                )
+                for each in requests
+            )
+        )
+        answers = [
+            self.oracle.sign_up(each, decision.enrollment)
+            for each, decision in zip(requests, given, strict=True)
+        ]
+        await self._heard()
+        for request, answer, decision in zip(requests, answers, given, strict=True):
+            self._compare(answer, decision)
+            if answer.shown and answer.outcome != "already_in" and request.key:
+                shown = self._shown(decision)
+                assert shown == self.bytes.setdefault((request.member, request.key), shown)
+
+    async def _change(self, verb: str, whose: Sequence[tuple[int, str]]) -> None:
+        decisions = self.bench.stand.decisions
+        asked, claims = [], list(self.oracle.claims.values())
+        for place, who in whose:
+            # The newest first; beyond the last there is none.
+            claim = claims[-1 - place] if place < len(claims) else None
+            enrollment, member = (claim.enrollment, claim.member) if claim else ("x" * 16, "m0")
+            if who == "another":
+                member = next(each for each in UNITS if each != member)
+            asked.append((enrollment, "" if who == "officer" and verb == "cancel" else member))
+        given = await asyncio.gather(
+            *(
+                getattr(decisions, verb)(self.name, Change(enrollment, member, member or "officer", "http"))
+                for enrollment, member in asked
+            )
+        )
+        answers = [getattr(self.oracle, verb)(*each) for each in asked]
+        await self._heard()
+        for answer, decision in zip(answers, given, strict=True):
+            self._compare(answer, decision)
+
+    async def _publish(self, shape: Shape) -> None:
+        before = self.oracle.shape if self.version else None
+        given = await self.bench.stand.try_publish(document(self.name, shape, self.bench.ttl_s))
+        faults = self.oracle.publish(shape)
+        await self._heard(ordered=False)
+        if faults:
+            assert isinstance(given, list), (given, faults)
+            assert {(fault.path, fault.code) for fault in given} == faults
+            return
+        is_changed = shape != before
+        self.version += is_changed
+        assert given == Published(self.version, before is None, is_changed)
+
+    async def _let_expire(self, number: int) -> None:
+        """The next holds and offers are past their time; whatever is asked next has to find that."""
+        if self.bench.ttl_s != LONG_S:
+            return await self._wait_for_short_ones(SHORT_S)
+        timers = keys.of(self.name, "TIMERS")
+        now_ms = self.bench.stand.runtime.clock.now_ms()
+        pending = len(self.oracle.due)
+        for place, claim in enumerate(self.oracle.running()[:number]):
+            await self.bench.stand.runtime.server.command(
+                *(
+                    timers,
+                    "ZADD",
+                    timers,
+                    "XX",
+                    now_ms - 1_000 + pending + place,
+                    f"expires/{claim.enrollment}",
+                )
+            )
+            self.oracle.due.append(claim.enrollment)
+        return None
+
+    async def _wait_for_short_ones(self, within_s: float) -> None:
+        if self.bench.ttl_s == LONG_S:
+            return
+        clock, until = self.bench.stand.runtime.clock, 0
+        until = clock.now_ms() + int(within_s * 1000)
+        ending = [each for each in self.oracle.running() if each.expires_at <= until]
+        if ending:
+            await asyncio.sleep((ending[-1].expires_at - clock.now_ms() + 2) / 1000)
+            # An offer that follows one that is over may be over as well by now; its time began when that was seen.
+            self.oracle.due += [each.enrollment for each in ending]
+
+    async def _draw(self) -> None:
+        runtime = self.bench.stand.runtime
+        definition = runtime.catalog.get(self.name)
+        assert definition
+        seed = definition.lottery.seed if definition.lottery else ""
+        drew = await runtime.drawing.draw_if_due(self.name)
+        assert drew == self.oracle.draw(self.name, bytes.fromhex(seed))
+        await self._heard()
+        if drew:
+            file = await runtime.drawing.read(self.name)
+            assert file
+            assert draw.verify(msgspec.json.decode(file, type=Draw)) == []
+
+    async def _look(self) -> None:
+        """Everybody's enrollments, and the counts."""
+        decisions = self.bench.stand.decisions
+        self.oracle.pass_time()
+        runtime = self.bench.stand.runtime
+        # One that remembers nothing.
+        counts = await CountsReader(runtime.server, decisions, runtime.clock).read(self.name)
+        await self._heard()
+        assert counts
+        for offering in self.oracle.shape.offerings:
+            name = offering.name
+            assert counts.waiting(name) == len(self.oracle.queues.get(name, []))
+            assert counts.entered(name) == len(self.oracle.live(offering=name, statuses=("entered",)))
+            for pool in offering.pools:
+                assert counts.taken(name, pool.name) == len(self.oracle.taken(name, pool.name))
+        for member in UNITS:
+            mine = await decisions.mine(self.name, member)
+            assert isinstance(mine, list)
+            live = self.oracle.live(member)
+            assert [each.enrollment for each in mine] == [each.enrollment for each in live]
+            for claim, found in zip(live, mine, strict=True):
+                shown, position = self.oracle.show(claim), self.oracle.position(claim)
+                self._compare(Answer("changed", shown=shown, position=position), found)
+
+    # What is checked
+
+    async def _heard(self, *, ordered: bool = True) -> None:
+        """The log has what the model tells, with no gap, and the state is one that may be."""
+        runtime = self.bench.stand.runtime
+        entries = await runtime.streams.read(self.name, 1, self.seq, 10_000)
+        log = [events.decode(self.name, entry.id, entry.fields) for entry in entries]
+        assert [event.seq for event in log] == list(range(self.seq + 1, self.seq + 1 + len(log)))
+        self.seq += len(log)
+        told = [
+            _told(event.header.type, event.header.enrollment, event.record) for event in log if event.record
+        ]
+        expected, self.oracle.told = self.oracle.told, []
+        if not ordered:
+            told.sort(key=lambda each: (each.enrollment, each.version))
+            expected.sort(key=lambda each: (each.enrollment, each.version))
+        assert told == expected
+        for event in log:
+            self._remember(event)
+        state = [_told("", name, record) for name, record in self.records.items()]
+        assert list(model.violations(self.oracle.shape, UNITS, state)) == []
+
+    def _remember(self, event: Event) -> None:
+        record, enrollment = event.record, event.header.enrollment
+        if record is None:
+            return
+        before = self.records.get(enrollment)
+        if before is None:
+            assert (event.header.type, record.seq, record.version) == ("enrolled", event.seq, 1)
+            assert record.decided_at == event.header.at
+        else:
+            assert (record.seq, record.decided_at) == (before.seq, before.decided_at)
+        is_running = record.status in ("held", "offered")
+        assert record.expires_at == (event.header.at + self.bench.ttl_s * 1000 if is_running else 0)
+        assert record.turn == (before.turn if before and before.turn else self._turn(event, record))
+        self.records[enrollment] = record
+        self.oracle.claims[enrollment].expires_at = record.expires_at
+
+    def _turn(self, event: Event, record: Record) -> int:
+        return event.seq if (event.header.type, record.status) == ("drawn", "waitlisted") else 0
+
+    def _compare(self, answer: Answer, decision: Decision) -> None:
+        assert decision.outcome == answer.outcome, (decision, answer)
+        assert not answer.facts or decision.fact in answer.facts
+        assert decision.as_of_seq <= self.seq
+        if answer.shown is None:
+            assert decision.record is None
+            return
+        assert decision.record
+        assert _told(answer.shown.type, decision.enrollment, decision.record) == answer.shown
+        assert decision.position == answer.position
+        newest = self.records[decision.enrollment]
+        if decision.record.version == newest.version:
+            assert enrolled_as(decision.record) == enrolled_as(newest)
+
+    def _shown(self, decision: Decision) -> bytes:
+        assert decision.record
+        body = views.enrollment(self.name, decision.enrollment, decision.record, decision.position)
+        return msgspec.json.encode((decision.outcome, body))
+
+    async def _end(self) -> None:
+        """Everything is as the model has it, every key brings its first answer, and the audit finds nothing."""
+        await self._in_time(self._look())
+        for claim in self.oracle.claims.values():
+            found = await self.bench.stand.decisions.find(self.name, claim.enrollment)
+            shown, position = self.oracle.show(claim), self.oracle.position(claim)
+            self._compare(Answer("changed", shown=shown, position=position), found)
+        first = [request for request, _ in self.oracle.first.values()]
+        present = [each for each in first if self.oracle.shape.find(each.offering)]
+        if present:
+            await self._in_time(self._sign_up(present))
+        runtime = self.bench.stand.runtime
+        await Recorder(runtime.server, runtime.streams, runtime.ledger, runtime.clock, 100_000).close()
+        result = await Audit(runtime.server, runtime.ledger, runtime.clock, self.name, 5).run()
+        assert (result.differences, result.notes) == ([], [])
+
+
+def _told(kind: str, enrollment: str, record: Record) -> Told:
+    return Told(
+        *(kind, enrollment, record.member, record.offering, record.status, record.pool, record.seat),
+        *(record.version, record.wish),
+    )
+
+
+SETTINGS: Final = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=60,
+    phases=[Phase.generate, Phase.shrink],
+    stateful_step_count=40,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def bench(redis_server: Any, data_directory: Path) -> Iterator[Bench]:
+    """The engine's parts on a Redis of the embedded line, with a ledger in SQLite."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        stack = AsyncExitStack()
+        ledger = f"sqlite:///{data_directory}/ledger.db"
+        opened = runner.run(
+            stack.enter_async_context(open_stand(redis_server("valkey"), ledger, data_directory))
+        )
+        runner.run(opened.runtime.server.client.flushall())
+        try:
+            yield Bench(runner, opened, LONG_S)
+        finally:
+            runner.run(stack.aclose())
+
+
+def test_every_call_does_what_the_model_says(bench: Bench) -> None:
+    machine = type("Calls", (Calls,), {"bench": bench})
+    run_state_machine_as_test(machine, settings=SETTINGS)
+
+
+def test_holds_and_offers_that_are_over_by_the_clock(bench: Bench) -> None:
+    bench.ttl_s = SHORT_S
+    machine = type("Calls", (Calls,), {"bench": bench})
+    run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=4, stateful_step_count=15))
