@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -48,6 +49,7 @@ NAMES: Final = ("one", "two", "three", "four")
 POOLS: Final = ("own", "open")
 DAY: Final = (datetime.now(UTC) + timedelta(days=10)).date()
 
+SEEDS: Final = 8
 LONG_S: Final = 3_600
 SHORT_S: Final = 2
 MARGIN_S: Final = 1
@@ -514,7 +516,7 @@ SETTINGS: Final = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=60,
+    max_examples=30,
     phases=[Phase.generate, Phase.shrink],
     stateful_step_count=40,
     suppress_health_check=list(HealthCheck),
@@ -546,3 +548,102 @@ def test_holds_and_offers_that_are_over_by_the_clock(bench: Bench) -> None:
     bench.ttl_s = SHORT_S
     machine = type("Calls", (Calls,), {"bench": bench})
     run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=4, stateful_step_count=15))
+
+
+def _offer(pick: Random, name: str) -> Offering:
+    own, rest = (
+        Pool("own", pick.randint(0, 2), ("a",), pick.choice(["never", "later", "past"])),
+        pick.randint(0, 2),
+    )
+    pools = pick.choice(
+        [(Pool("open", rest + 1),), (own, Pool("open", rest)), (own, Pool("open", rest, ("b",)))]
+    )
+    slot, kind = pick.randrange(len(SLOTS)), pick.choice(["workshop", "pack"])
+    return Offering(
+        *(name, pools, slot, kind, pick.random() < 0.4, pick.randint(0, 4)),
+        *(pick.random() < 0.3, pick.random() < 0.4),
+    )
+
+
+def _limits(pick: Random) -> tuple[Limit, ...]:
+    kinds = pick.choice([None, None, ["pack"]])
+    return (Limit(pick.randint(1, 2), pick.choice(["campaign", "day"]), kinds),) * pick.randint(0, 1)
+
+
+def _edit(pick: Random, ballot: bool) -> tuple[str, str, Any]:
+    what = pick.choice(
+        ["capacity"] * 4
+        + ["waiting_max", "cancellable", "offers", "holds", "release", "window", "added", "removed"]
+    )
+    pool = pick.choice(POOLS)
+    values: dict[str, Any] = {
+        "capacity": pick.randint(0, 4),
+        "waiting_max": pick.randint(0, 4),
+        "release": "past",
+        "window": "open" if ballot or pick.random() < 0.7 else "closed",
+        "added": _offer(pick, "four"),
+    }
+    return what, pool, values.get(what, pick.random() < 0.5)
+
+
+def _draw_ballots(calls: Calls, pick: Random, name: str) -> None:
+    """After the close a pool may still be released, and no entry can be withdrawn."""
+    shape = edited(calls.oracle.shape, name, "window", "", "closed")
+    calls._step(
+        calls._publish(edited(shape, name, "release", "own", "past") if pick.random() < 0.5 else shape)
+    )
+    entered = [
+        place for place, each in enumerate(reversed(calls.oracle.claims.values())) if each.status == "entered"
+    ]
+    calls._step(calls._change("cancel", [(place, "member") for place in entered[:2]] or [(0, "member")]))
+    calls._step(calls._draw())
+
+
+def play(calls: Calls, pick: Random, steps: int) -> None:
+    """Many calls that mostly have an effect, which the machine above seldom finds."""
+    shape = tuple(_offer(pick, name) for name in NAMES[: pick.randint(2, 3)])
+    calls.begin(Shape(shape, _limits(pick), pick.random() < 0.5))
+    for _ in range(steps):
+        names = [each.name for each in calls.oracle.shape.offerings]
+        step = pick.choices(
+            ["sign_up", "change", "publish", "expire", "draw", "look"], [10, 7, 2, 2, 0.5, 0.5]
+        )[0]
+        if step == "sign_up":
+            requests = [
+                Request(
+                    *(pick.choice(list(UNITS)), pick.choice(names), pick.choice(["", "", "k1", "k2", "k3"])),
+                    *(pick.choice(["", "", "", *POOLS]), 0),
+                )
+                for _ in range(pick.randint(1, 4))
+            ]
+            calls._step(calls._sign_up(requests))
+        elif step == "change":
+            live = [
+                place
+                for place, each in enumerate(reversed(calls.oracle.claims.values()))
+                if each.seat or pick.random() < 0.3
+            ]
+            whose = [
+                (place, pick.choice(["member", "officer"])) for place in live[: pick.randint(1, 2)] or [0]
+            ]
+            calls._step(calls._change(pick.choice(["cancel", "cancel", "confirm", "decline"]), whose))
+        elif step == "publish":
+            name = pick.choice(names)
+            edit = _edit(pick, calls.oracle.shape.get(name).ballot)
+            calls._step(calls._publish(edited(calls.oracle.shape, name, *edit)))
+        elif step == "expire":
+            calls._step(calls._let_expire(pick.randint(1, 3)))
+        elif step == "draw":
+            ballots = [each.name for each in calls.oracle.shape.offerings if each.ballot]
+            if ballots:
+                _draw_ballots(calls, pick, ballots[0])
+        else:
+            calls._step(calls._look())
+    calls.teardown()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_crowded_campaigns(bench: Bench, seed: int) -> None:
+    for part in range(5):
+        calls = type("Calls", (Calls,), {"bench": bench})()
+        play(calls, Random(5 * seed + part), 60)
