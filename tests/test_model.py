@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from api import views
 from engine.audit import Audit
 from engine.domain import draw, events
-from engine.domain.campaign import Campaign, Limit
+from engine.domain.campaign import Campaign, Kind, Limit
 from engine.domain.draw import Draw
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
@@ -50,6 +50,7 @@ POOLS: Final = ("own", "open")
 DAY: Final = (datetime.now(UTC) + timedelta(days=10)).date()
 
 SEEDS: Final = 8
+KINDS: Final[tuple[Kind, ...]] = ("workshop", "pack")
 LONG_S: Final = 3_600
 SHORT_S: Final = 2
 MARGIN_S: Final = 1
@@ -558,15 +559,21 @@ def _offer(pick: Random, name: str) -> Offering:
     pools = pick.choice(
         [(Pool("open", rest + 1),), (own, Pool("open", rest)), (own, Pool("open", rest, ("b",)))]
     )
-    slot, kind = pick.randrange(len(SLOTS)), pick.choice(["workshop", "pack"])
+    slot, kind = pick.randrange(len(SLOTS)), pick.choice(KINDS)
     return Offering(
-        *(name, pools, slot, kind, pick.random() < 0.4, pick.randint(0, 4)),
-        *(pick.random() < 0.3, pick.random() < 0.4),
+        name,
+        pools,
+        slot,
+        kind,
+        ballot=pick.random() < 0.4,
+        waiting_max=pick.randint(0, 4),
+        offers=pick.random() < 0.3,
+        holds=pick.random() < 0.4,
     )
 
 
 def _limits(pick: Random) -> tuple[Limit, ...]:
-    kinds = pick.choice([None, None, ["pack"]])
+    kinds: list[Kind] | None = pick.choice([None, None, list(KINDS[1:])])
     return (Limit(pick.randint(1, 2), pick.choice(["campaign", "day"]), kinds),) * pick.randint(0, 1)
 
 
