@@ -156,7 +156,7 @@ class Drawing:
         begun = await self._call("draw", campaign, "begin", 0)
         assert begun is not None, "a draw that was begun does not un-begin"
         results = await self._aside(_results, reading, file)
-        await self._settle(campaign, results, begun[1])
+        await self._settle(campaign, results, begun)
         logger.info("%s: a draw of %d results was settled", campaign, len(results))
         return True
 
@@ -181,13 +181,13 @@ class Drawing:
     async def _settle(self, campaign: str, results: Sequence[tuple[str, str, str]], settled: int) -> None:
         while settled < len(results):
             part = _encode(results[settled : settled + SETTLED_AT_ONCE])
-            reply, _ = await asyncio.gather(
+            now, _ = await asyncio.gather(
                 self._call("settle", campaign, settled, part, self._backlog), asyncio.sleep(SETTLE_EVERY_S)
             )
-            if reply is None or reply[0] <= settled:
+            if now is None or now <= settled:
                 # Another has been faster, and has ended it.
                 return
-            settled = reply[0]
+            settled = now
         await self._call("draw", campaign, "end", settled)
 
     def _is_due(self, standing: Standing) -> bool:
@@ -202,13 +202,15 @@ class Drawing:
         meta = keys.of(campaign, "META")
         return Standing(*await self._server.command(meta, "HMGET", meta, "lottery", "draw_at", "draw"))
 
-    async def _call(self, verb: str, campaign: str, *arguments: str | int | bytes) -> list[int] | None:
-        """What follows `decided`, None for wrong_state."""
+    async def _call(self, verb: str, campaign: str, *arguments: str | int | bytes) -> int | None:
+        """How many results are settled; None while the draw may not begin."""
         while True:
             status, *values = await self._server.call(verb, campaign, arguments)
             match status.decode():
                 case outcome.DECIDED:
-                    return values
+                    settled, seq = values
+                    self._decisions.hear(campaign, seq)
+                    return int(settled)
                 case outcome.BEHIND:
                     await self._decisions.advance(campaign)
                 case "wrong_state":

@@ -206,13 +206,14 @@ class Oracle:
         offering = self.shape.find(request.offering)
         if offering is None or request.wanted not in ("", *(pool.name for pool in offering.pools)):
             return Answer("not_found")
-        if request.wish and not offering.ballot:
-            return Answer("invalid")
         self.pass_time()
         if (request.member, request.key) in self.first:
             before, answer = self.first[request.member, request.key]
             same = (before.offering, before.wanted) == (request.offering, request.wanted)
             return answer if same else Answer("key_reused")
+        # Whether anything is drawn may have changed since, so a replay is answered before.
+        if request.wish and not offering.ballot:
+            return Answer("invalid")
         if offering.window != "open":
             return Answer("closed" if offering.window == "closed" else "not_open")
         pools = offering.may_take(self.units[request.member], request.wanted)

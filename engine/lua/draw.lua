@@ -4,7 +4,7 @@
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  begin, or end
 -- ARGV 2  for end: the number of results
--- Output  {decided, drawing or done, the number of results that are settled, now in ms};
+-- Output  {decided, the number of results that are settled, seq};
 --         {wrong_state} while an offering of the draw is not closed, or when there is none; {not_ready}, {behind}
 -- Events  draw_began, draw_ended, promoted; and what time brought about before
 --
@@ -57,4 +57,4 @@ elseif ARGV[1] == 'end' and draw == 'drawing' and settled == tonumber(ARGV[2]) t
   end
 end
 commit()
-return {Outcome.DECIDED, draw, settled, now}
+return {Outcome.DECIDED, settled, seq}

@@ -6,7 +6,7 @@
 -- ARGV 2  msgpack array of results: {enrollment, confirmed or waitlisted or not_drawn, pool or ""}; one whose enrollment
 --         is not there, or not entered, counts and changes nothing: a failover may have lost it
 -- ARGV 3  the number of events that may wait in the stream for the ledger
--- Output  {decided, the number of results that are settled}; or {not_ready}, {behind}
+-- Output  {decided, the number of results that are settled, seq}; or {not_ready}, {behind}
 -- Events  drawn, for each; and what time brought about before
 --
 -- @include state records commit seats waiting advance
@@ -21,7 +21,7 @@ end
 local settled = tonumber(redis.call('HGET', Key.META, 'settled') or 0)
 if draw ~= 'drawing' or settled ~= tonumber(ARGV[1]) then
   commit()
-  return {Outcome.DECIDED, settled}
+  return {Outcome.DECIDED, settled, seq}
 end
 
 -- From now on the enrollment counts as every other live one does.
@@ -81,4 +81,4 @@ end
 settled = settled + #results
 redis.call('HSET', Key.META, 'settled', settled)
 commit()
-return {Outcome.DECIDED, settled}
+return {Outcome.DECIDED, settled, seq}
