@@ -38,7 +38,7 @@ SETTLE_EVERY_S: Final = 0.006
 """Calls come no faster, so that others keep their share of Redis: 100,000 results take three seconds."""
 
 LOOKED_AT_ONCE: Final = 64
-NICENESS: Final = 10
+NICENESS: Final = 19
 
 T = TypeVar("T")
 
