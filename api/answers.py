@@ -78,7 +78,7 @@ def refusal(call: Call, made: Decision) -> Answer:
             now_ms = call.api.runtime.clock.now_ms()
             return problems.not_open(fact, now_ms, iso(fact), call.language, made.as_of_seq)
         case "invalid":
-            return problems.invalid([Fault("/wish", "not_a_ballot")], call.language)
+            return problems.invalid([Fault("/wish", "nothing_drawn")], call.language)
         case "overlap":
             return problems.response("overlap", call.language, str(fact), as_of_seq=seq, offering=fact)
         case "limit_reached":

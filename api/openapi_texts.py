@@ -63,7 +63,7 @@ request is answered.
 TAGS: Final = {
     "campaigns": Said("Campaigns and their offerings, with live counts", "批次和活动，带实时名额"),
     "enrollments": Said("Signing up, and what one can do afterwards", "报名，以及报名之后的操作"),
-    "draws": Said("Ballots: what anybody can check of them", "抽签：人人都能核对的内容"),
+    "draws": Said("Draws: what anybody can check of them", "抽签：人人都能核对的内容"),
     "live": Said("The page that waits for the opening", "等待开抢的页面"),
     "ops": Said("For ops and machines", "供运维和监控使用"),
     "documents": Said("This description", "本说明"),
@@ -104,10 +104,11 @@ OPERATIONS: Final = {
         "see_draw",
         "查看抽签（结束之后）",
         Said(
-            "Members appear by pseudonym. The order follows from the seed, whose SHA-256 the campaign showed before "
-            "the first entry as `draw.commitment`; `seatrush verify-draw` recomputes all of it from this file.",
-            "职工以化名出现。顺序由种子决定，种子的 SHA-256 在首个报名之前就以 `draw.commitment` 公布；"
-            "`seatrush verify-draw` 可仅凭此文件重新算出全部结果。",
+            "Offerings that stop collecting at the same moment are one draw. Members appear by pseudonym. The order "
+            "follows from the seed, to which the campaign committed before the first entry with `draw.commitment`; "
+            "`seatrush verify-draw` recomputes all of it from this file.",
+            "同一时刻停止收集报名的活动合为一次抽签。职工以化名出现。顺序由种子决定，对种子的承诺在首个报名之前就以 "
+            "`draw.commitment` 公布；`seatrush verify-draw` 可仅凭此文件重新算出全部结果。",
         ),
     ),
     "draws.mine": Operation(

@@ -78,11 +78,11 @@ ROUTES: Final = (
         {200: views.OfferingView}, refusals=("invalid", "not_found"), cached=True,
     ),
     Route(
-        "GET", CAMPAIGN + "/draw", draws.find, "See the draw of a campaign, once it is over",
+        "GET", OFFERING + "/draw", draws.find, "See the draw of an offering, once it is over",
         {200: Draw}, refusals=("invalid", "not_found"), cached=True,
     ),
     Route(
-        "GET", CAMPAIGN + "/draw/me", draws.mine, "See one's own part in the draw of a campaign",
+        "GET", OFFERING + "/draw/me", draws.mine, "See one's own part in the draw of an offering",
         {200: views.DrawShare}, MEMBER, ("invalid", "not_found"),
     ),
     Route(

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Raw
 
 from api import views
+from engine.domain import policies
 from engine.domain.definition import Definition
-from engine.domain.policies import ballot
 from engine.live.counts import Counts
 
 
@@ -23,6 +23,9 @@ class _Gaps:
         return self.seq
 
     def entered(self, offering: str) -> Raw:
+        return self.seq
+
+    def draw(self, offering: str) -> Raw:
         return self.seq
 
 
@@ -41,8 +44,8 @@ class Shown:
             name = offering.offering
             fields = [f"taken/{name}/{pool.pool}".encode() for pool in offering.pools]
             fields.append(f"waiting/{name}".encode())
-            if offering.policy.name == ballot.POLICY.name:
-                fields.append(f"entered/{name}".encode())
+            if policies.collects_until(offering):
+                fields += (f"entered/{name}".encode(), f"draw/{name}".encode())
             whole += fields
             self._offerings[name] = _Template(views.offering(offering, _GAPS), fields)
         self._whole = _Template(views.campaign(definition, _GAPS), [*whole, _SEQ])

@@ -7,10 +7,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from engine.config import Durability
 from engine.domain import campaign as documents
+from engine.domain import policies
 from engine.domain.definition import Definition
 from engine.domain.enrollment import Record, Status
 from engine.domain.instants import iso
-from engine.domain.policies import ballot
 from engine.drawing import Mine
 from engine.live.counts import Counts
 
@@ -35,7 +35,7 @@ class Enrollment(Struct, frozen=True):
     expires_at: Moment | None
     decided_at: Moment
     wish: Count | UnsetType = UNSET
-    """Of a sign-up for a draw: its rank among the member's wishes, 1 first."""
+    """Of an entry in a draw: its rank among the member's wishes, 1 first."""
 
 
 class EnrollmentList(Struct, frozen=True):
@@ -52,12 +52,10 @@ class PoolView(documents.Pool, frozen=True, kw_only=True):
 
 
 class DrawView(Struct, frozen=True):
-    """What the campaign's draw rests on, public before its first entry; docs/draws.md says how."""
+    """What the campaign's draws rest on, public before the first entry; docs/draws.md says how."""
 
-    salt: str
-    """Of the pseudonyms."""
     commitment: str
-    """The SHA-256 of the seed, which is told after the draw."""
+    """To the seeds of all draws, each of which is told after its draw."""
 
 
 class DrawWish(Struct, frozen=True):
@@ -99,7 +97,9 @@ class OfferingView(documents.Offering, frozen=True, kw_only=True):
     pools: Sequence[PoolView]
     waiting: Count
     entered: Count | UnsetType = UNSET
-    """Of a ballot: the entries that have no result yet."""
+    """Of an offering with a draw: the entries that have no result yet."""
+    draw: Count | UnsetType = UNSET
+    """The number of its draw, 0 before it has begun."""
 
 
 class CampaignView(documents.Campaign, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ class CampaignView(documents.Campaign, frozen=True, kw_only=True):
     version: Count
     seq: Count
     draw: DrawView | UnsetType = UNSET
-    """Of a campaign with ballots."""
+    """Of a campaign with draws."""
 
 
 class CampaignList(Struct, frozen=True):
@@ -260,8 +260,10 @@ def offering(document: documents.Offering, counts: Counts) -> OfferingView:
     fields["pools"] = [
         PoolView(**_fields(pool), taken=counts.taken(document.offering, pool.pool)) for pool in document.pools
     ]
-    entered = counts.entered(document.offering) if document.policy.name == ballot.POLICY.name else UNSET
-    return OfferingView(**fields, waiting=counts.waiting(document.offering), entered=entered)
+    fields["waiting"] = counts.waiting(document.offering)
+    if policies.collects_until(document):
+        fields |= {"entered": counts.entered(document.offering), "draw": counts.draw(document.offering)}
+    return OfferingView(**fields)
 
 
 def campaign(definition: Definition, counts: Counts) -> CampaignView:
@@ -269,5 +271,5 @@ def campaign(definition: Definition, counts: Counts) -> CampaignView:
     fields = _fields(definition.document)
     fields["offerings"] = [offering(each, counts) for each in definition.document.offerings]
     lottery = definition.lottery
-    draw = DrawView(lottery.salt, lottery.commitment) if lottery else UNSET
+    draw = DrawView(lottery.commitment) if lottery else UNSET
     return CampaignView(**fields, version=definition.version, seq=counts.seq, draw=draw)

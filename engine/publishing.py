@@ -13,9 +13,8 @@ from msgspec import Struct
 
 from engine.clock import Clock
 from engine.domain import campaign as documents
-from engine.domain import definition, document, lottery, outcome
+from engine.domain import definition, document, lottery, outcome, policies
 from engine.domain.faults import Fault
-from engine.domain.policies import ballot
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
 from engine.live.decisions import Decisions
@@ -71,7 +70,7 @@ class Publisher:
             definition.pack_timers(campaign),
             actor,
             channel,
-            _lottery(campaign),
+            _new_lottery(campaign),
         ]
         reply = await self._server.call("publish", name, arguments)
         while reply[0].decode() == outcome.BEHIND:
@@ -96,13 +95,11 @@ class Publisher:
         return Published(version=reply[1], created=bool(reply[2]), changed=bool(reply[3]))
 
 
-def _lottery(campaign: documents.Campaign) -> bytes:
-    """What the campaign's draw would rest on, if it has none yet; nothing for a campaign without ballots."""
-    if all(offering.policy.name != ballot.POLICY.name for offering in campaign.offerings):
+def _new_lottery(campaign: documents.Campaign) -> bytes:
+    """What the campaign's draws would rest on, if it has nothing yet; b"" where nothing is drawn."""
+    if not any(map(policies.collects_until, campaign.offerings)):
         return b""
-    seed = secrets.token_bytes(lottery.SEED_BYTES)
-    drawn = ballot.Lottery(lottery.derive_salt(seed), lottery.commitment(seed), seed.hex())
-    return msgspec.msgpack.encode(drawn)
+    return msgspec.msgpack.encode(lottery.make(secrets.token_bytes(lottery.SEED_BYTES)))
 
 
 def _fault(campaign: documents.Campaign, offering: str, pool: str, seat: int) -> Fault:
@@ -110,9 +107,10 @@ def _fault(campaign: documents.Campaign, offering: str, pool: str, seat: int) ->
     for index, each in enumerate(campaign.offerings):
         if each.offering == offering:
             if seat == _QUEUED_UNDER_POLICY:
-                return Fault(f"/offerings/{index}/policy/name", "has_queued", {"name": offering})
+                return Fault(f"/offerings/{index}/policy", "has_queued", {"name": offering})
             if seat == _DRAW_IS_OVER:
-                return Fault(f"/offerings/{index}/closes", "draw_is_over")
+                field = "closes" if each.policy.name == "ballot" else "opens"
+                return Fault(f"/offerings/{index}/{field}", "draw_is_over")
             for number, candidate in enumerate(each.pools):
                 if candidate.pool == pool:
                     path = f"/offerings/{index}/pools/{number}/capacity"

@@ -71,7 +71,7 @@ class Runtime(Struct, frozen=True):
             recorder,
             Promoter(self.decisions, self.ledger, self.clock),
             Watcher(self.overview),
-            Drawer(self.drawing, self.ledger),
+            Drawer(self.drawing, self.ledger, self.clock),
         ]
         if self.settings.durability == "fsync":
             tasks.append(Fsync(self.fsync))

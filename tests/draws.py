@@ -34,10 +34,10 @@ async def close(stand: Stand, *offerings: dict[str, Any], **changed: Any) -> Non
     await stand.publish(campaign(*closed, **changed))
 
 
-async def drawn(stand: Stand) -> Draw:
-    """Hold the draw, and return what is published."""
+async def drawn(stand: Stand, number: int = 1) -> Draw:
+    """Hold the next draw, and return what is published."""
     assert await stand.runtime.drawing.draw_if_due(CAMPAIGN)
-    file = await stand.runtime.drawing.read(CAMPAIGN)
+    file = await stand.runtime.drawing.read(CAMPAIGN, number)
     assert file is not None
     return msgspec.json.decode(file, type=Draw)
 

@@ -12,7 +12,9 @@ from engine.domain.campaign import Kind, Limit
 from engine.domain.draw import DrawnOffering, DrawnPool, Entry, Wish
 from engine.domain.faults import Fault
 
-Window = Literal["before", "open", "closed"]
+Window = Literal["before", "open", "late", "closed"]
+"""`late`: still open, after the end of a grace window."""
+Gives = Literal["first_come", "grace", "ballot"]
 
 SEATED: Final = ("confirmed", "held", "offered")
 COUNTING: Final = (*SEATED, "waitlisted")
@@ -40,7 +42,9 @@ class Offering:
     pools: tuple[Pool, ...]
     slot: int = 0
     kind: Kind = "workshop"
-    ballot: bool = False
+    gives: Gives = "first_come"
+    intents: bool = False
+    """Whether members may ask before the grace window."""
     waiting_max: int = 0
     offers: bool = False
     holds: bool = False
@@ -55,6 +59,11 @@ class Offering:
             for pool, mine in zip(self.pools, eligible, strict=True)
             if (mine or (pool.release == "past" and any(eligible))) and wanted in ("", pool.name)
         ]
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether its entries are all there, by the clock."""
+        return self.window == "closed" or (self.gives == "grace" and self.window == "late")
 
     def crosses(self, other: "Offering") -> bool:
         (day, starts, ends), (other_day, other_starts, other_ends) = SLOTS[self.slot], SLOTS[other.slot]
@@ -163,15 +172,13 @@ class Oracle:
     """Who waits for each offering, in order."""
     first: dict[tuple[str, str], tuple[Request, Answer]] = field(default_factory=dict)
     """By member and key: what succeeded under it, and the answer."""
-    due: list[str] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)
     """Holds and offers that are past their time and have not been looked at since."""
     told: list[Told] = field(default_factory=list)
-    draws: bool = False
-    """Whether a ballot was ever published."""
-    drawn: bool = False
-
-    def __post_init__(self) -> None:
-        self.draws = any(each.ballot for each in self.shape.offerings)
+    draws: int = 0
+    """How many were held."""
+    drawn: set[str] = field(default_factory=set)
+    """The offerings that were in one."""
 
     # The state
 
@@ -190,7 +197,9 @@ class Oracle:
 
     def running(self) -> list[Claim]:
         """Holds and offers that will be over, the next first."""
-        found = [each for each in self.live(statuses=("held", "offered")) if each.enrollment not in self.due]
+        found = [
+            each for each in self.live(statuses=("held", "offered")) if each.enrollment not in self.overdue
+        ]
         return sorted(found, key=lambda each: (each.expires_at, each.enrollment))
 
     def show(self, claim: Claim, why: str = "") -> Told:
@@ -212,15 +221,19 @@ class Oracle:
             same = (before.offering, before.wanted) == (request.offering, request.wanted)
             return answer if same else Answer("key_reused")
         # Whether anything is drawn may have changed since, so a replay is answered before.
-        if request.wish and not offering.ballot:
+        if request.wish and offering.gives == "first_come":
             return Answer("invalid")
-        if offering.window != "open":
-            return Answer("closed" if offering.window == "closed" else "not_open")
+        if offering.window == "closed" or (offering.gives == "ballot" and offering.name in self.drawn):
+            return Answer("closed")
+        if offering.window == "before" and not (offering.gives == "grace" and offering.intents):
+            return Answer("not_open")
         pools = offering.may_take(self.units[request.member], request.wanted)
         if not pools:
             return Answer("not_eligible")
         for present in self.live(request.member, offering.name):
             return Answer("already_in", shown=self.show(present), position=self.position(present))
+        if self.is_collecting(offering) and offering.is_collected:
+            return Answer("not_ready")
         others = [each.offering for each in self.live(request.member, statuses=COUNTING)]
         limits = self.shape.limit_reached(offering.name, others)
         if limits:
@@ -233,7 +246,7 @@ class Oracle:
     def _enrol(self, offering: Offering, request: Request, pools: Sequence[str], fresh: str) -> Answer:
         claim = Claim(fresh, offering.name, request.member, request.key, request.wanted, len(self.claims))
         free = self._first_free(offering, pools)
-        if offering.ballot:
+        if self.is_collecting(offering):
             ranks = [each.wish for each in self.live(request.member, statuses=("entered",))]
             claim.status, claim.wish = "entered", request.wish or max(ranks, default=0) + 1
         elif free:
@@ -258,7 +271,7 @@ class Oracle:
             return Answer("wrong_state", frozenset({claim.status}))
         if claim.status != "cancelled":
             offering = self.shape.get(claim.offering)
-            if not offering.cancellable or (claim.status == "entered" and offering.window == "closed"):
+            if not offering.cancellable or (claim.status == "entered" and offering.is_collected):
                 return Answer("too_late")
             self._leave(claim, "cancelled", "cancelled")
         return Answer("changed", shown=self.show(claim))
@@ -290,7 +303,7 @@ class Oracle:
         faults = {(fault.path, fault.code) for fault in self._forbidden(shape)}
         if not faults:
             self.shape = shape
-            self.draws = self.draws or any(each.ballot for each in shape.offerings)
+            self.drawn = {each.name for each in shape.offerings if each.name in self.drawn}
             for offering in shape.offerings:
                 self._promote(offering)
         return faults
@@ -300,28 +313,36 @@ class Oracle:
             if self.live(offering=offering.name) and not shape.find(offering.name):
                 yield Fault("/offerings", "has_live_enrollments")
         for index, offering in enumerate(shape.offerings):
-            if offering.ballot and self.drawn and offering.window != "closed":
-                yield Fault(f"/offerings/{index}/closes", "draw_is_over")
+            if offering.name in self.drawn and not offering.is_collected:
+                field = "closes" if offering.gives == "ballot" else "opens"
+                yield Fault(f"/offerings/{index}/{field}", "draw_is_over")
             for number, pool in enumerate(offering.pools):
                 if pool.capacity < max(self.taken(offering.name, pool.name), default=0):
                     yield Fault(f"/offerings/{index}/pools/{number}/capacity", "below_live_seats")
 
-    def draw(self, campaign: str, seed: bytes) -> bool:
+    def is_collecting(self, offering: Offering) -> bool:
+        return offering.gives != "first_come" and offering.name not in self.drawn
+
+    def due(self) -> list[str]:
+        """The offerings of the next draw that can be held: grace windows end an hour before anything closes."""
+        found = [each for each in self.shape.offerings if self.is_collecting(each) and each.is_collected]
+        first = [each.name for each in found if each.gives == "grace"]
+        return first or [each.name for each in found]
+
+    def draw(self, campaign: str, commitment: str, seed: bytes) -> bool:
         """Whether there is a draw to hold now; it is held then."""
-        if not self.draws or self.drawn:
+        names_drawn = self.due()
+        if not names_drawn:
             return False
         self.pass_time()
-        ballots = [each for each in self.shape.offerings if each.ballot]
-        if not ballots or any(each.window != "closed" for each in ballots):
-            return False
-        salt = lottery.derive_salt(seed)
-        entered = self.live(statuses=("entered",))
-        names = {lottery.pseudonym(campaign, salt, each.member): each.member for each in entered}
+        entered = [each for each in self.live(statuses=("entered",)) if each.offering in names_drawn]
+        names = {lottery.pseudonym(campaign, commitment, each.member): each.member for each in entered}
         entries = [
-            Entry(name, 1000, self._holding(member), self._wishes(member)) for name, member in names.items()
+            Entry(name, 1000, self._holding(member), self._wishes(member, names_drawn))
+            for name, member in names.items()
         ]
         by_wish = {(each.member, each.offering): each for each in entered}
-        for result in draw.decide(seed, self.shape.limits, self._stock(), entries):
+        for result in draw.decide(seed, self.shape.limits, self._stock(names_drawn), entries):
             claim = by_wish[names[result.member], result.offering]
             claim.version += 1
             claim.status = result.status
@@ -331,20 +352,22 @@ class Oracle:
             elif result.status == "waitlisted":
                 self.queues.setdefault(result.offering, []).append(claim)
             self.told.append(self.show(claim, "drawn"))
-        self.drawn = True
+        self.drawn |= set(names_drawn)
+        self.draws += 1
         return True
 
     def _holding(self, member: str) -> list[str]:
         return [each.offering for each in self.live(member, statuses=COUNTING)]
 
-    def _wishes(self, member: str) -> list[Wish]:
+    def _wishes(self, member: str, drawn: Sequence[str]) -> list[Wish]:
         ranked = sorted(self.live(member, statuses=("entered",)), key=lambda each: (each.wish, each.number))
+        ranked = [each for each in ranked if each.offering in drawn]
         return [
             Wish(each.offering, self.shape.get(each.offering).may_take(self.units[member], each.wanted))
             for each in ranked
         ]
 
-    def _stock(self) -> list[DrawnOffering]:
+    def _stock(self, drawn: Sequence[str]) -> list[DrawnOffering]:
         return [
             DrawnOffering(
                 offering=each.name,
@@ -355,7 +378,7 @@ class Oracle:
                 pools=[
                     DrawnPool(pool.name, pool.capacity - len(self.taken(each.name, pool.name)))
                     for pool in each.pools
-                    if each.ballot
+                    if each.name in drawn
                 ],
             )
             for each in self.shape.offerings
@@ -365,8 +388,8 @@ class Oracle:
 
     def pass_time(self) -> None:
         """What is past its time is over before anything else is decided."""
-        while self.due:
-            self._leave(self.claims[self.due.pop(0)], "lapsed", "lapsed")
+        while self.overdue:
+            self._leave(self.claims[self.overdue.pop(0)], "lapsed", "lapsed")
 
     def _visible(self, enrollment: str, member: str) -> Claim | None:
         claim = self.claims.get(enrollment)

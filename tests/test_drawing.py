@@ -36,7 +36,8 @@ async def test_seats_then_an_ordered_waitlist_then_nothing(stand: Stand) -> None
     await agrees(stand)
 
     by_name = {
-        lottery.pseudonym(CAMPAIGN, found.salt, f"m{number}"): entry for number, entry in enumerate(entries)
+        lottery.pseudonym(CAMPAIGN, found.commitment, f"m{number}"): entry
+        for number, entry in enumerate(entries)
     }
     winners = [by_name[each.member] for each in found.results if each.status == "confirmed"]
     waiting = [by_name[each.member] for each in found.results if each.status == "waitlisted"]
@@ -55,7 +56,7 @@ async def test_roster_and_history_know_the_order_of_waiting(stand: Stand) -> Non
     await close(stand, soap)
     found = await drawn(stand)
     await record(stand)
-    names = {lottery.pseudonym(CAMPAIGN, found.salt, f"m{number}"): f"m{number}" for number in range(6)}
+    names = {lottery.pseudonym(CAMPAIGN, found.commitment, f"m{number}"): f"m{number}" for number in range(6)}
     order = [names[each.member] for each in found.results]
     roster = await stand.runtime.ledger.roster(CAMPAIGN, "soap", 10)
     assert [row.record.member for row in roster] == order
@@ -154,7 +155,7 @@ async def test_no_seat_for_those_who_are_not_eligible(stand: Stand) -> None:
     await close(stand, soap)
     found = await drawn(stand)
     own = [each.member for each in found.results if each.pool == "own"]
-    assert own == [lottery.pseudonym(CAMPAIGN, found.salt, "mine")]
+    assert own == [lottery.pseudonym(CAMPAIGN, found.commitment, "mine")]
     assert len([each for each in found.results if each.status == "confirmed"]) == 2
     await agrees(stand)
 
@@ -176,7 +177,8 @@ async def test_nothing_is_drawn_before_the_close_and_nothing_twice(stand: Stand)
     await enter(stand, "m1")
     drawing = stand.runtime.drawing
     assert not await drawing.draw_if_due(CAMPAIGN)
-    assert await drawing.read(CAMPAIGN) is None
+    assert await drawing.number(CAMPAIGN, "soap") == 0
+    assert await drawing.read(CAMPAIGN, 1) is None
     await close(stand, soap, offering("paper"))
     assert await drawing.draw_if_due(CAMPAIGN)
     assert not await drawing.draw_if_due(CAMPAIGN)
@@ -215,7 +217,8 @@ async def test_the_seed_is_committed_to_and_kept(stand: Stand) -> None:
     assert second
     assert first.lottery
     assert first.lottery == second.lottery
-    assert lottery.commitment(bytes.fromhex(first.lottery.seed)) == first.lottery.commitment
+    seed = lottery.seed(first.lottery.secret, 1)
+    assert lottery.commitment(seed, 1) == first.lottery.commitment
     events = await stand.log()
     assert [b"s" in event.fields for event in events if event.header.type == "published"] == [True, False]
 
@@ -224,7 +227,7 @@ async def test_entries_hold_the_policy_and_the_offering(stand: Stand) -> None:
     await stand.publish(campaign(ballot(), offering("paper")))
     await enter(stand, "m1")
     other = await stand.try_publish(campaign(offering(), offering("paper")))
-    assert other == [Fault("/offerings/0/policy/name", "has_queued", {"name": "soap"})]
+    assert other == [Fault("/offerings/0/policy", "has_queued", {"name": "soap"})]
     removed = await stand.try_publish(campaign(offering("paper")))
     assert removed == [Fault("/offerings", "has_live_enrollments", {"name": "soap"})]
 
@@ -252,7 +255,7 @@ async def test_earlier_draws_of_the_unit_weigh(stand: Stand) -> None:
     found = await drawn(stand)
     assert draw.verify(found) == []
     told = {entry.member: entry.weight for entry in found.entries}
-    names = [lottery.pseudonym(CAMPAIGN, found.salt, member) for member in ("lucky", "unlucky", "new")]
+    names = [lottery.pseudonym(CAMPAIGN, found.commitment, member) for member in ("lucky", "unlucky", "new")]
     assert [told[name] for name in names] == [250, 2_500, 1_000]
     await agrees(stand)
 
@@ -263,7 +266,7 @@ async def test_those_who_wait_hold_the_policy_too(stand: Stand) -> None:
     await stand.sign_up("m1")
     waiting = await stand.sign_up("m2")
     refused = await stand.try_publish(campaign(ballot()))
-    assert refused == [Fault("/offerings/0/policy/name", "has_queued", {"name": "soap"})]
+    assert refused == [Fault("/offerings/0/policy", "has_queued", {"name": "soap"})]
     await stand.cancel(waiting.enrollment)
     await stand.publish(campaign(ballot(capacity=2)))
     for number in range(3):
@@ -338,15 +341,15 @@ async def test_killed_at_each_step_it_ends_with_the_same_result(stand: Stand, la
             await mortal.draw_if_due(within)
         except Died:
             died = True
-        kept = await opened.ledger.draw(within)
+        kept = await opened.ledger.draw(within, 1)
         await opened.drawing.draw_if_due(within)
-        file = await opened.drawing.read(within)
+        file = await opened.drawing.read(within, 1)
         assert file is not None
         assert kept in (None, file)
         found = msgspec.json.decode(file, type=Draw)
         assert draw.verify(found) == []
         by_member = {
-            lottery.pseudonym(within, found.salt, member): entry
+            lottery.pseudonym(within, found.commitment, member): entry
             for member, entry in zip(members, entries, strict=True)
         }
         told = {name: event.record.status for name, event in await _drawn_events(stand, within)}

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from api import views
 from engine.audit import Audit
-from engine.domain import draw, events
+from engine.domain import draw, events, lottery
 from engine.domain.campaign import Campaign, Kind, Limit
 from engine.domain.draw import Draw
 from engine.domain.enrollment import Record
@@ -59,10 +59,14 @@ MARGIN_S: Final = 1
 MOMENTS: Final = {
     "before": {"opens": at(hours=1), "closes": at(days=1)},
     "open": {"opens": at(hours=-3), "closes": at(days=1)},
+    "late": {"opens": at(hours=-3), "closes": at(days=1)},
     "closed": {"opens": at(hours=-3), "closes": at(hours=-1)},
 }
 RELEASES: Final = {"never": {}, "later": {"releases": at(days=1)}, "past": {"releases": at(hours=-2)}}
 PAST: Final = at(hours=-1)
+INTENTS_OPEN: Final = at(hours=-4)
+HOUR_S: Final = 3_600
+GRACE_S: Final = {"before": 4 * HOUR_S, "open": 4 * HOUR_S, "late": HOUR_S, "closed": HOUR_S}
 
 
 def document(name: str, shape: Shape, ttl_s: int) -> Campaign:
@@ -89,12 +93,19 @@ def _offering(shape: Offering, ttl_s: int) -> dict[str, Any]:
             | RELEASES[pool.release]
             for pool in shape.pools
         ],
-        policy={"name": "ballot" if shape.ballot else "first_come"},
+        policy=_policy(shape),
         waitlist={"size_max": shape.waiting_max} | promotion,
         hold_ttl_s=ttl_s if shape.holds else 0,
         **MOMENTS[shape.window],
         **({} if shape.cancellable else {"cancel_until": PAST}),
     )
+
+
+def _policy(shape: Offering) -> dict[str, Any]:
+    if shape.gives != "grace":
+        return {"name": shape.gives}
+    intents = {"intents_open": INTENTS_OPEN} if shape.intents else {}
+    return {"name": "first_come", "grace_s": GRACE_S[shape.window], **intents}
 
 
 # Strategies
@@ -123,7 +134,8 @@ def offerings(name: str) -> st.SearchStrategy[Offering]:
         pools=POOL_SETS,
         slot=st.integers(0, len(SLOTS) - 1),
         kind=st.sampled_from(["workshop", "pack"]),
-        ballot=st.booleans(),
+        gives=st.sampled_from(["first_come", "ballot", "grace"]),
+        intents=st.booleans(),
         waiting_max=st.sampled_from([3, 2, 1, 0]),
         offers=st.booleans(),
         holds=st.booleans(),
@@ -168,7 +180,7 @@ CHANGES: Final = st.lists(
 EDITS: Final = st.one_of(
     st.tuples(st.just("capacity"), st.sampled_from(POOLS), st.integers(0, 4)),
     st.tuples(st.just("waiting_max"), st.just(""), st.integers(0, 4)),
-    st.tuples(st.just("window"), st.just(""), st.sampled_from(["open", "closed", "before", "open"])),
+    st.tuples(st.just("window"), st.just(""), st.sampled_from(["open", "closed", "before", "open", "late"])),
     st.tuples(st.sampled_from(["cancellable", "offers", "holds"]), st.just(""), st.booleans()),
     st.tuples(st.just("release"), st.sampled_from(POOLS), st.just("past")),
     st.tuples(st.just("removed"), st.just(""), st.none()),
@@ -177,14 +189,11 @@ EDITS: Final = st.one_of(
 
 
 def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
-    """The next version of a document. All ballots have one window, and a pool stays released."""
+    """The next version of a document. A pool stays released."""
     found = shape.find(name)
     if what == "added":
-        ballots = [each for each in shape.offerings if each.ballot]
         if shape.find(value.name):
             return shape
-        if value.ballot and ballots:
-            value = replace(value, window=ballots[0].window)
         return replace(shape, offerings=(*shape.offerings, value))
     if found is None:
         return shape
@@ -199,11 +208,15 @@ def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
             for each in found.pools
         )
         return model.changed(shape, name, pools=pools)
-    alike = [each.name for each in shape.offerings if each.ballot] if found.ballot else []
-    for each in alike if what == "window" else [name]:
-        shape = model.changed(shape, each, **{what: value})
-    if what == "window" and not found.ballot:
-        shape = model.changed(shape, name, window=value)
+    return model.changed(shape, name, **{what: value})
+
+
+def collected(shape: Shape) -> Shape:
+    """All entries are there: ballots have closed, grace windows have ended."""
+    for each in shape.offerings:
+        if each.gives != "first_come" and not each.is_collected:
+            window = "closed" if each.gives == "ballot" else "late"
+            shape = model.changed(shape, each.name, window=window)
     return shape
 
 
@@ -272,12 +285,11 @@ class Calls(RuleBasedStateMachine):
     def let_expire(self, number: int) -> None:
         self._step(self._let_expire(number))
 
-    @precondition(lambda self: any(each.ballot for each in self.oracle.shape.offerings))
+    @precondition(lambda self: any(map(self.oracle.is_collecting, self.oracle.shape.offerings)))
     @rule(closed=st.booleans())
     def draw(self, closed: bool) -> None:
-        ballot = next(each for each in self.oracle.shape.offerings if each.ballot)
         if closed:
-            self._step(self._publish(edited(self.oracle.shape, ballot.name, "window", "", "closed")))
+            self._step(self._publish(collected(self.oracle.shape)))
         self._step(self._draw())
 
     @rule()
@@ -366,7 +378,7 @@ class Calls(RuleBasedStateMachine):
             return await self._wait_for_short_ones(SHORT_S)
         timers = keys.of(self.name, "TIMERS")
         now_ms = self.bench.stand.runtime.clock.now_ms()
-        pending = len(self.oracle.due)
+        pending = len(self.oracle.overdue)
         for place, claim in enumerate(self.oracle.running()[:number]):
             await self.bench.stand.runtime.server.command(
                 *(
@@ -378,7 +390,7 @@ class Calls(RuleBasedStateMachine):
                     f"expires/{claim.enrollment}",
                 )
             )
-            self.oracle.due.append(claim.enrollment)
+            self.oracle.overdue.append(claim.enrollment)
         return None
 
     async def _wait_for_short_ones(self, within_s: float) -> None:
@@ -390,18 +402,21 @@ class Calls(RuleBasedStateMachine):
         if ending:
             await asyncio.sleep((ending[-1].expires_at - clock.now_ms() + 2) / 1000)
             # An offer that follows one that is over may be over as well by now; its time began when that was seen.
-            self.oracle.due += [each.enrollment for each in ending]
+            self.oracle.overdue += [each.enrollment for each in ending]
 
     async def _draw(self) -> None:
         runtime = self.bench.stand.runtime
         definition = runtime.catalog.get(self.name)
         assert definition
-        seed = definition.lottery.seed if definition.lottery else ""
+        drawn, number = definition.lottery, self.oracle.draws + 1
+        seed = lottery.seed(drawn.secret, number) if drawn else b""
+        due = self.oracle.due()
         drew = await runtime.drawing.draw_if_due(self.name)
-        assert drew == self.oracle.draw(self.name, bytes.fromhex(seed))
+        assert drew == self.oracle.draw(self.name, drawn.commitment if drawn else "", seed)
         await self._heard()
+        assert [await runtime.drawing.number(self.name, name) for name in due] == [number] * len(due)
         if drew:
-            file = await runtime.drawing.read(self.name)
+            file = await runtime.drawing.read(self.name, number)
             assert file
             assert draw.verify(msgspec.json.decode(file, type=Draw)) == []
 
@@ -565,7 +580,8 @@ def _offer(pick: Random, name: str) -> Offering:
         pools,
         slot,
         kind,
-        ballot=pick.random() < 0.4,
+        gives=pick.choice(["first_come", "first_come", "first_come", "ballot", "grace"]),
+        intents=pick.random() < 0.5,
         waiting_max=pick.randint(0, 4),
         offers=pick.random() < 0.3,
         holds=pick.random() < 0.4,
@@ -577,7 +593,7 @@ def _limits(pick: Random) -> tuple[Limit, ...]:
     return (Limit(pick.randint(1, 2), pick.choice(["campaign", "day"]), kinds),) * pick.randint(0, 1)
 
 
-def _edit(pick: Random, ballot: bool) -> tuple[str, str, Any]:
+def _edit(pick: Random, *, collecting: bool) -> tuple[str, str, Any]:
     what = pick.choice(
         ["capacity"] * 4
         + ["waiting_max", "cancellable", "offers", "holds", "release", "window", "added", "removed"]
@@ -587,15 +603,15 @@ def _edit(pick: Random, ballot: bool) -> tuple[str, str, Any]:
         "capacity": pick.randint(0, 4),
         "waiting_max": pick.randint(0, 4),
         "release": "past",
-        "window": "open" if ballot or pick.random() < 0.7 else "closed",
+        "window": "open" if collecting or pick.random() < 0.7 else pick.choice(["closed", "late", "before"]),
         "added": _offer(pick, "four"),
     }
     return what, pool, values.get(what, pick.random() < 0.5)
 
 
-def _draw_ballots(calls: Calls, pick: Random, name: str) -> None:
-    """After the close a pool may still be released, and no entry can be withdrawn."""
-    shape = edited(calls.oracle.shape, name, "window", "", "closed")
+def _draw_collected(calls: Calls, pick: Random, name: str) -> None:
+    """Once all are collected a pool may still be released, and no entry can be withdrawn."""
+    shape = collected(calls.oracle.shape)
     calls._step(
         calls._publish(edited(shape, name, "release", "own", "past") if pick.random() < 0.5 else shape)
     )
@@ -636,14 +652,15 @@ def play(calls: Calls, pick: Random, steps: int) -> None:
             calls._step(calls._change(pick.choice(["cancel", "cancel", "confirm", "decline"]), whose))
         elif step == "publish":
             name = pick.choice(names)
-            edit = _edit(pick, calls.oracle.shape.get(name).ballot)
+            collecting = calls.oracle.is_collecting(calls.oracle.shape.get(name))
+            edit = _edit(pick, collecting=collecting)
             calls._step(calls._publish(edited(calls.oracle.shape, name, *edit)))
         elif step == "expire":
             calls._step(calls._let_expire(pick.randint(1, 3)))
         elif step == "draw":
-            ballots = [each.name for each in calls.oracle.shape.offerings if each.ballot]
-            if ballots:
-                _draw_ballots(calls, pick, ballots[0])
+            to_draw = [each.name for each in filter(calls.oracle.is_collecting, calls.oracle.shape.offerings)]
+            if to_draw:
+                _draw_collected(calls, pick, to_draw[0])
         else:
             calls._step(calls._look())
     calls.teardown()

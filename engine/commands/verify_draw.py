@@ -36,6 +36,7 @@ def run(path: Path, commitment: str | None) -> int:
         return 1
     facts: dict[str, str | int] = {
         "campaign": published.campaign,
+        "number": published.number,
         "entries": len(published.entries),
         "results": len(published.results),
         "commitment": published.commitment,
@@ -58,8 +59,8 @@ def _text(code: str, language: Language, facts: Mapping[str, str | int] | None =
 
 TEXTS: Final[dict[str, tuple[str, str]]] = {
     "matches": (
-        "批次 {campaign} 的抽签核对一致：{entries} 人登记，{results} 项结果。",
-        "The draw of {campaign} matches: {entries} entries, {results} results.",
+        "批次 {campaign} 的第 {number} 次抽签核对一致：{entries} 人登记，{results} 项结果。",
+        "Draw {number} of {campaign} matches: {entries} entries, {results} results.",
     ),
     "compare": (
         "承诺值为 {commitment}，请与抽签前公布的承诺值比对。",
@@ -74,12 +75,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "The commitment is not the one that you gave.",
     ),
     "commitment": (
-        "承诺值不是该种子的 SHA-256。",
-        "The commitment is not the SHA-256 of the seed.",
-    ),
-    "salt": (
-        "盐值不是由该种子得出的。",
-        "The salt is not the one that comes from the seed.",
+        "承诺值不是由该种子得出的。",
+        "The commitment is not the one that follows from the seed.",
     ),
     "entries_digest": (
         "登记名单的摘要不符。",

@@ -120,9 +120,15 @@ class Waitlist(Document, frozen=True):
 
 
 class PolicyChoice(Document, frozen=True):
-    """How seats are given; `name` is one of the registry in `policies/`."""
+    """How seats are given; `name` is one of the registry in `policies/`, which says what else belongs to it.
+
+    `grace_s`: of `first_come`, the seconds from `opens` on in which all who ask are equal, and are drawn at their end.
+    `intents_open`: from then on one may ask beforehand, and counts as one who asked in the first second.
+    """
 
     name: Label = "first_come"
+    grace_s: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] | None = None
+    intents_open: Instant | None = None
 
 
 class Offering(Document, frozen=True):

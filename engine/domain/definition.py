@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from engine.domain import campaign as documents
-from engine.domain import eligibility
+from engine.domain import eligibility, policies
+from engine.domain.lottery import Lottery
 from engine.domain.person import Person
-from engine.domain.policies.ballot import Lottery
 
 
 class OfferingDefinition(Struct, frozen=True):
@@ -33,7 +33,7 @@ class Definition(Struct, frozen=True):
     version: int
     offerings: dict[str, OfferingDefinition]
     lottery: Lottery | None = None
-    """What the campaign's draw rests on, where it has one."""
+    """What the campaign's draws rest on, where it has any."""
 
     @property
     def campaign(self) -> str:
@@ -57,8 +57,8 @@ class PackedPool(Struct, frozen=True):
     """UTC milliseconds; 0 for never."""
 
 
-class PackedOffering(Struct, frozen=True):
-    """An offering as the scripts read it (a msgpack map); times are UTC milliseconds."""
+class PackedOffering(Struct, frozen=True, omit_defaults=True):
+    """An offering as the scripts read it (a msgpack map without defaults); times are UTC milliseconds."""
 
     kind: documents.Kind
     policy: str
@@ -76,6 +76,10 @@ class PackedOffering(Struct, frozen=True):
     pools: list[PackedPool]
     overlaps: list[str]
     """The offerings with a session at the same time; empty where overlaps are allowed."""
+    collects: int = 0
+    """Until when sign-ups are collected for a draw."""
+    intents_open: int = 0
+    """From when on sign-ups are collected, where that is before `opens`."""
 
 
 class Timer(Struct, frozen=True, array_like=True):
@@ -184,6 +188,8 @@ def _packed(offering: documents.Offering, others: list[str]) -> PackedOffering:
             for pool in offering.pools
         ],
         overlaps=others,
+        collects=milliseconds(collects) if (collects := policies.collects_until(offering)) else 0,
+        intents_open=milliseconds(intents) if (intents := offering.policy.intents_open) else 0,
     )
 
 

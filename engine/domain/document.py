@@ -4,15 +4,15 @@ The shapes and bounds of single values are those of `campaign.Campaign`; the rul
 on whatever has the right shape, so that one pass names every fault.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from engine.domain import shapes, strict_json, strict_yaml
-from engine.domain.campaign import Campaign
+from engine.domain.campaign import Campaign, PolicyChoice
 from engine.domain.faults import Fault, Found, Path, fault, pointer
-from engine.domain.policies import POLICIES, ballot
+from engine.domain.policies import POLICIES, first_come
 
 MAX_BYTES: Final = 1024 * 1024
 
@@ -65,27 +65,18 @@ def _check_campaign(campaign: Any, found: Found) -> None:
         _check_times(offering, path, found)
         if offering.place is not None:
             _check_place(offering.place, (path, "place"), found)
-        _check_availability(offering, path, found)
-    _check_draw(campaign, found)
+        if offering.policy is not None:
+            _check_policy(offering, (path, "policy"), found)
+        if (offering.party_max or 1) > 1:
+            found.add((path, "party_max"), "party_not_available")
+    if campaign.weights is not None and not any(map(_is_drawn, offerings)):
+        found.add((None, "weights"), "no_draw")
 
 
-def _check_draw(campaign: Any, found: Found) -> None:
-    """The ballots of a campaign are one draw: it can be held when the last of them closes."""
-    first: tuple[int, datetime] | None = None
-    ballots = False
-    for index, offering in enumerate(campaign.offerings or []):
-        if not (offering.policy and offering.policy.name == ballot.POLICY.name):
-            continue
-        ballots = True
-        if offering.closes is None:
-            continue
-        if first is None:
-            first = index, offering.closes
-        elif offering.closes != first[1]:
-            path = (((None, "offerings"), index), "closes")
-            found.add(path, "draw_closes_differ", first=f"/offerings/{first[0]}/closes")
-    if campaign.weights is not None and not ballots:
-        found.add((None, "weights"), "no_ballot")
+def _is_drawn(offering: Any) -> bool:
+    choice = offering.policy
+    policy = POLICIES.get(choice.name) if choice and choice.name else None
+    return policy is not None and (policy.family == "deferred" or choice.grace_s is not None)
 
 
 def _check_unique(entries: list[Any], field: str, path: Path, found: Found) -> None:
@@ -126,9 +117,28 @@ def _check_place(place: Any, path: Path, found: Found) -> None:
             found.add((path, field), "not_together", other=other)
 
 
-def _check_availability(offering: Any, path: Path, found: Found) -> None:
-    name = offering.policy and offering.policy.name
-    if name is not None and name not in POLICIES:
-        found.add(((path, "policy"), "name"), "policy_not_available", available=", ".join(POLICIES))
-    if (offering.party_max or 1) > 1:
-        found.add((path, "party_max"), "party_not_available")
+def _check_policy(offering: Any, path: Path, found: Found) -> None:
+    choice = offering.policy
+    if choice.name is None:
+        return
+    if choice.name not in POLICIES:
+        found.add((path, "name"), "policy_not_available", available=", ".join(POLICIES))
+        return
+    for field in PolicyChoice.__struct_fields__:
+        if field not in ("name", *POLICIES[choice.name].fields) and shapes.is_given(choice, field):
+            found.add((path, field), "not_of_policy", policy=choice.name)
+    if choice.name == first_come.POLICY.name:
+        _check_grace(offering, path, found)
+
+
+def _check_grace(offering: Any, path: Path, found: Found) -> None:
+    grace_s, intents_open = offering.policy.grace_s, offering.policy.intents_open
+    opens, closes = offering.opens, offering.closes
+    if grace_s is not None and opens and closes and opens + timedelta(seconds=grace_s) > closes:
+        found.add((path, "grace_s"), "grace_too_long")
+    if intents_open is None:
+        return
+    if not shapes.is_given(offering.policy, "grace_s"):
+        found.add((path, "intents_open"), "intents_without_grace")
+    if opens and intents_open >= opens:
+        found.add((path, "intents_open"), "not_before", other="opens")

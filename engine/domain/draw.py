@@ -1,4 +1,4 @@
-"""A draw: who of those who entered the ballot offerings of a campaign gets what, and whether a published one is right.
+"""A draw: who of those who entered some offerings of a campaign gets what, and whether a published one is right.
 
 Everything follows from what the published file has: `decide` from the seed, the rules and the entries. docs/draws.md
 says the same for those who write it anew.
@@ -84,7 +84,8 @@ class Draw(Part, frozen=True, gc=False):
 
     format: Literal["seatrush-draw-1"]
     campaign: Id
-    salt: Digits32
+    number: Annotated[int, Meta(ge=1, le=lottery.DRAWS_MAX)]
+    """Among the draws of the campaign, from 1."""
     commitment: Digits64
     seed: Digits64
     limits: list[Limit]
@@ -105,6 +106,7 @@ class Mismatch(Struct, frozen=True):
 
 def conduct(
     campaign: str,
+    number: int,
     seed: bytes,
     limits: Sequence[Limit],
     offerings: Sequence[DrawnOffering],
@@ -119,8 +121,8 @@ def conduct(
     return Draw(
         format=FORMAT,
         campaign=campaign,
-        salt=lottery.derive_salt(seed),
-        commitment=lottery.commitment(seed),
+        number=number,
+        commitment=lottery.commitment(seed, number),
         seed=seed.hex(),
         limits=list(limits),
         offerings=list(offerings),
@@ -262,10 +264,8 @@ def verify(draw: Draw) -> list[Mismatch]:
     """
     seed = bytes.fromhex(draw.seed)
     found = []
-    if draw.commitment != lottery.commitment(seed):
+    if draw.commitment != lottery.commitment(seed, draw.number):
         found.append(Mismatch("commitment"))
-    if draw.salt != lottery.derive_salt(seed):
-        found.append(Mismatch("salt"))
     if draw.entries_digest != entries_digest(draw.entries):
         found.append(Mismatch("entries_digest"))
     for one, other in pairwise(draw.entries):

@@ -6,7 +6,7 @@ A stream entry has the id `<epoch>-<seq>` and up to three fields, each in the or
     h   header, msgpack array: Header
     r   msgpack array: the enrollment after the change (enrollment.Record), absent for a campaign's own events
     d   the campaign document as JSON, for `published`
-    s   what the campaign's draw rests on (policies/ballot.Lottery), for the first `published` with a ballot
+    s   what the campaign's draws rest on (lottery.Lottery), for the first `published` with any
 
 No personal data beyond opaque ids.
 """
@@ -30,7 +30,7 @@ EventType = Literal[
     "published",  # a version of the campaign document
     "opened",  # an offering's window began
     "closed",  # an offering's window ended
-    "draw_began",  # the entries of the campaign's draw are what they are
+    "draw_began",  # the entries of an offering are what they are
     "draw_ended",  # every entry has its result
     "released",  # a pool was opened to all who are eligible for any pool of its offering
 ]
@@ -58,11 +58,11 @@ class Header(Struct, frozen=True, array_like=True):
     position: int = 0
     """The position on the waitlist that the sign-up was answered with."""
     offering: str = ""
-    """Of `opened`, `closed` and `released`."""
+    """Of `opened`, `closed`, `released`, `draw_began` and `draw_ended`."""
     pool: str = ""
     """Of `released`."""
     version: int = 0
-    """Of `published`: the definition's version."""
+    """Of `published`: the definition's version. Of `draw_began` and `draw_ended`: the number of the draw."""
     wish: int = 0
     """Of a sign-up for a draw: its rank among the member's wishes."""
 

@@ -169,13 +169,21 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "party_max 大于 1 尚未提供。",
         "A party_max above 1 is not available yet.",
     ),
-    "draw_closes_differ": (
-        "抽签活动须同时截止，与 {first} 相同。",
-        "The ballots of a campaign are one draw and close together: must be as {first}.",
+    "not_of_policy": (
+        "规则 {policy} 没有此项。",
+        "The policy {policy} has no such field.",
     ),
-    "no_ballot": (
-        "本批次没有抽签活动，不需要权重。",
-        "This campaign has no ballot for which weights would count.",
+    "no_draw": (
+        "本批次没有抽签，不需要权重。",
+        "This campaign has no draw for which weights would count.",
+    ),
+    "grace_too_long": (
+        "宽限期必须在报名截止前结束。",
+        "The grace window must end before sign-up closes.",
+    ),
+    "intents_without_grace": (
+        "只有设有宽限期（grace_s）的活动才能预先登记。",
+        "Intents are for offerings with a grace window: grace_s is missing.",
     ),
     # Rules that only the live campaign knows.
     "below_live_seats": (
@@ -191,11 +199,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         '"{name}" has members who wait, for a draw or a seat: its policy cannot be changed.',
     ),
     "draw_is_over": (
-        "本批次已经抽签，抽签活动不能再开放报名。",
-        "The draw of this campaign is over: a ballot cannot take entries again.",
+        "该活动已经抽签，不能再登记抽签。",
+        "This offering has had its draw: it cannot collect entries again.",
     ),
     # Requests.
-    "not_a_ballot": ("此活动不是抽签活动。", "This offering is not given by a draw."),
+    "nothing_drawn": ("此活动不抽签。", "This offering is not given by a draw."),
     "not_a_key": (
         "必须是 1 至 64 个可见的 ASCII 字符。",
         "Must be 1 to 64 visible ASCII characters.",

@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
+from msgspec import Struct
+
 SEED_BYTES: Final = 32
 PSEUDONYM_DIGITS: Final = 32
-SALT_DIGITS: Final = 32
+DRAWS_MAX: Final = 10_000
+"""Of one campaign. An offering is drawn once, so few have more than one."""
 NUMBER_BYTES: Final = 16
 DIGITS: Final = 50
 """Significant digits of a key. Two numbers that differ, differ in the 41st digit of their logarithms at the latest."""
@@ -25,22 +28,45 @@ NEAR: Final = 1e-12
 """A float is nearer to its key than this, relative to it: three roundings and a logarithm are some 1e-15 off."""
 
 
-def commitment(seed: bytes) -> str:
-    """What is public of a seed of SEED_BYTES before the draw: its SHA-256, in hex."""
-    return hashlib.sha256(seed).hexdigest()
+class Lottery(Struct, frozen=True, array_like=True):
+    """What the draws of a campaign rest on, made before the first entry."""
+
+    commitment: str
+    """64 hexadecimal digits, public."""
+    secret: str
+    """64 hexadecimal digits: the end of the chain of seeds, from which all of them follow."""
 
 
-def derive_salt(seed: bytes) -> str:
-    """The salt of a draw's pseudonyms, 32 hex digits, public from the start.
+def make(secret: bytes) -> Lottery:
+    """The lottery of a new campaign, from SEED_BYTES random bytes."""
+    return Lottery(_hashed(secret, DRAWS_MAX).hex(), secret.hex())
 
-    It comes from the seed, so that who is committed to the one is committed to the other.
+
+def seed(secret: str, draw: int) -> bytes:
+    """The seed of a campaign's draw, 1..DRAWS_MAX.
+
+    The seeds are a hash chain (L. Lamport, "Password authentication with insecure communication", 1981): each is the
+    SHA-256 of the next, so that one commitment binds all of them, and one that is told says nothing of those to come.
     """
-    return hmac.digest(seed, b"salt", "sha256").hex()[:SALT_DIGITS]
+    if not 1 <= draw <= DRAWS_MAX:
+        raise ValueError(f"a campaign has at most {DRAWS_MAX} draws")
+    return _hashed(bytes.fromhex(secret), DRAWS_MAX - draw)
 
 
-def pseudonym(campaign: str, salt: str, member: str) -> str:
-    """The name of a member in the draw of a campaign, 32 hex digits."""
-    named = f"{campaign}\n{salt}\n{member}".encode()
+def commitment(seed: bytes, draw: int) -> str:
+    """What is public of all seeds from the start, in hex: the SHA-256 of the first, found from any of them."""
+    return _hashed(seed, draw).hex()
+
+
+def _hashed(value: bytes, times: int) -> bytes:
+    for _ in range(times):
+        value = hashlib.sha256(value).digest()
+    return value
+
+
+def pseudonym(campaign: str, commitment: str, member: str) -> str:
+    """The name of a member in the draws of a campaign, 32 hex digits."""
+    named = f"{campaign}\n{commitment}\n{member}".encode()
     return hashlib.sha256(named).hexdigest()[:PSEUDONYM_DIGITS]
 
 

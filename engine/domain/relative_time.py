@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-INSTANTS: Final = frozenset({"opens", "closes", "cancel_until", "releases", "starts", "ends"})
+INSTANTS: Final = frozenset({"opens", "closes", "cancel_until", "releases", "starts", "ends", "intents_open"})
 """The fields of a campaign document that are instants."""
 
 _DISTANCE = re.compile(r"([+-][0-9]{1,12})([smhd])")

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.domain import enrollment, events
-from engine.domain.policies.ballot import Share
+from engine.domain.share import Share
 from engine.ledger.protocol import DeadLetter, Refused
 
 EnrollmentRow = tuple[str, int, str, str, str, str, str, int, int, int, int, str, int, int]
@@ -72,9 +72,14 @@ class Changes(Struct):
         ]
 
 
-def share_rows(campaign: str, shares: Sequence[Share]) -> list[tuple[str, str, int, int, bool, bytes]]:
+def share_rows(
+    campaign: str, number: int, shares: Sequence[Share]
+) -> list[tuple[str, int, str, int, int, bool, bytes]]:
     """Rows of what members had in a draw, in the order of their table's columns and of its key."""
-    rows = [(campaign, each.member, each.weight, each.place, each.won, pack(each.wishes)) for each in shares]
+    rows = [
+        (campaign, number, each.member, each.weight, each.place, each.won, pack(each.wishes))
+        for each in shares
+    ]
     return sorted(rows)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from engine.domain.events import Event
-from engine.domain.policies.ballot import Share, Summary
+from engine.domain.share import Share, Summary
 from engine.ledger import batch, migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
 from engine.ledger.protocol import Batch, DeadLetter, Fenced, Refused, Registration, Unavailable
@@ -133,12 +133,14 @@ class PostgresLedger(reading.Reading):
         if trail:
             await connection.executemany(self._sql["add_trail"], trail)
 
-    async def keep_draw(self, campaign: str, file: bytes, summary: Summary, shares: Sequence[Share]) -> bytes:
-        """Keep the file of a campaign's draw, as `protocol.Ledger.keep_draw` says."""
+    async def keep_draw(
+        self, campaign: str, number: int, file: bytes, summary: Summary, shares: Sequence[Share]
+    ) -> bytes:
+        """Keep a draw, as `protocol.Ledger.keep_draw` says."""
         async with self._transaction() as connection:
-            if await connection.fetchval(self._sql["keep_draw"], campaign, file, batch.pack(summary)):
-                await _copy(connection, "shares", batch.share_rows(campaign, shares))
-            kept: bytes | None = await connection.fetchval(self._sql["draw"], campaign)
+            if await connection.fetchval(self._sql["keep_draw"], campaign, number, file, batch.pack(summary)):
+                await _copy(connection, "shares", batch.share_rows(campaign, number, shares))
+            kept: bytes | None = await connection.fetchval(self._sql["draw"], campaign, number)
             if kept is None:
                 raise LookupError(f"{campaign} is not registered")
             return kept

@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
-from engine.domain.policies import ballot
-from engine.domain.policies.ballot import Share, Summary
+from engine.domain.share import History, Share, Summary
 
 
 class Unavailable(Exception):
@@ -135,26 +134,30 @@ class Ledger(Protocol):
 
     # Drawing
 
-    async def keep_draw(self, campaign: str, file: bytes, summary: Summary, shares: Sequence[Share]) -> bytes:
-        """Keep a campaign's draw, the file and what else is known of it, unless there is one; returns the file kept.
+    async def keep_draw(
+        self, campaign: str, number: int, file: bytes, summary: Summary, shares: Sequence[Share]
+    ) -> bytes:
+        """Keep a draw, the file and what else is known of it, unless there is one; returns the file kept.
 
         Of two writers the first wins; what is kept never changes. Raises Unavailable when it is not known whether the
         file was kept (then: keep it anew), LookupError for a campaign that is not registered.
         """
 
-    async def draw(self, campaign: str) -> bytes | None:
-        """The file of a campaign's draw; None while there is none."""
+    async def draw(self, campaign: str, number: int) -> bytes | None:
+        """The file of a draw; None while there is none."""
 
-    async def share(self, campaign: str, member: str) -> Share | None:
-        """What a member had in a campaign's draw, None without an entry."""
+    async def share(self, campaign: str, number: int, member: str) -> Share | None:
+        """What a member had in a draw, None without an entry."""
 
-    async def summary(self, campaign: str) -> Summary | None:
-        """A campaign's draw in a few numbers, None while there is none."""
+    async def summary(self, campaign: str, number: int) -> Summary | None:
+        """A draw in a few numbers, None while there is none."""
 
-    async def draw_records(
-        self, unit: str, besides: str, member: str | None = None
-    ) -> dict[str, ballot.Record]:
-        """Losses and wins in the draws of a unit's campaigns besides one, by member, or of one member."""
+    async def histories(
+        self, unit: str, besides: tuple[str, int], member: str | None = None
+    ) -> dict[str, History]:
+        """Losses and wins in the draws of a unit's campaigns, by member, or of one member.
+
+        `besides` names a draw that does not count, by campaign and number."""
 
     # Reading
 

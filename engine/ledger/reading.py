@@ -8,8 +8,7 @@ import msgspec
 
 from engine.domain import events
 from engine.domain.enrollment import Record
-from engine.domain.policies import ballot
-from engine.domain.policies.ballot import Share, Summary, Wished
+from engine.domain.share import History, Share, Summary, Wished
 from engine.ledger import batch
 from engine.ledger.protocol import DeadLetter, Definition, Registration, Row, TrailRow
 
@@ -67,30 +66,32 @@ class Reading(ABC):
         rows = await self._rows("definition", campaign, version)
         return Definition(*rows[0]) if rows else None
 
-    async def draw(self, campaign: str) -> bytes | None:
-        """The file of a campaign's draw; None while there is none."""
-        rows = await self._rows("draw", campaign)
+    async def draw(self, campaign: str, number: int) -> bytes | None:
+        """The file of a draw; None while there is none."""
+        rows = await self._rows("draw", campaign, number)
         return bytes(rows[0][0]) if rows else None
 
-    async def share(self, campaign: str, member: str) -> Share | None:
-        """What a member had in a campaign's draw, None without an entry."""
-        rows = await self._rows("share", campaign, member)
+    async def share(self, campaign: str, number: int, member: str) -> Share | None:
+        """What a member had in a draw, None without an entry."""
+        rows = await self._rows("share", campaign, number, member)
         if not rows:
             return None
         name, weight, place, won, wishes = rows[0]
         return Share(name, weight, place, bool(won), _wishes.decode(wishes))
 
-    async def summary(self, campaign: str) -> Summary | None:
-        """A campaign's draw in a few numbers, None while there is none."""
-        rows = await self._rows("summary", campaign)
+    async def summary(self, campaign: str, number: int) -> Summary | None:
+        """A draw in a few numbers, None while there is none."""
+        rows = await self._rows("summary", campaign, number)
         return _summary.decode(rows[0][0]) if rows else None
 
-    async def draw_records(
-        self, unit: str, besides: str, member: str | None = None
-    ) -> dict[str, ballot.Record]:
-        """Losses and wins in the draws of a unit's campaigns besides one, by member, or of one member."""
-        rows = await self._rows("draw_records", unit, besides, member)
-        return {name: ballot.Record(losses, wins) for name, losses, wins in rows}
+    async def histories(
+        self, unit: str, besides: tuple[str, int], member: str | None = None
+    ) -> dict[str, History]:
+        """Losses and wins in the draws of a unit's campaigns, by member, or of one member.
+
+        `besides` names a draw that does not count, by campaign and number."""
+        rows = await self._rows("histories", unit, *besides, member)
+        return {name: History(losses, wins) for name, losses, wins in rows}
 
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""

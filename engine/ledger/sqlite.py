@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engine.domain.events import Event
-from engine.domain.policies.ballot import Share, Summary
+from engine.domain.share import Share, Summary
 from engine.ledger import batch, migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
 from engine.ledger.protocol import Batch, DeadLetter, Fenced, Refused, Registration, Unavailable
@@ -117,14 +117,16 @@ class SqliteLedger(reading.Reading):
             many(self._sql["take_seat_of_version"], changes.taken())
         many(self._sql["add_trail"], changes.trail)
 
-    async def keep_draw(self, campaign: str, file: bytes, summary: Summary, shares: Sequence[Share]) -> bytes:
-        """Keep the file of a campaign's draw, as `protocol.Ledger.keep_draw` says."""
+    async def keep_draw(
+        self, campaign: str, number: int, file: bytes, summary: Summary, shares: Sequence[Share]
+    ) -> bytes:
+        """Keep a draw, as `protocol.Ledger.keep_draw` says."""
 
         def work(connection: sqlite3.Connection) -> bytes:
             packed = batch.pack(summary)
-            if connection.execute(self._sql["keep_draw"], (campaign, file, packed)).rowcount:
-                connection.executemany(self._sql["add_share"], batch.share_rows(campaign, shares))
-            row: tuple[bytes] | None = connection.execute(self._sql["draw"], (campaign,)).fetchone()
+            if connection.execute(self._sql["keep_draw"], (campaign, number, file, packed)).rowcount:
+                connection.executemany(self._sql["add_share"], batch.share_rows(campaign, number, shares))
+            row: tuple[bytes] | None = connection.execute(self._sql["draw"], (campaign, number)).fetchone()
             if row is None:
                 raise LookupError(f"{campaign} is not registered")
             return row[0]

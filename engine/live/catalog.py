@@ -7,7 +7,7 @@ import msgspec
 
 from engine.domain import campaign as documents
 from engine.domain.definition import Definition, compile_definition
-from engine.domain.policies.ballot import Lottery
+from engine.domain.lottery import Lottery
 from engine.live import keys
 from engine.live.server import Server
 

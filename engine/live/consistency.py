@@ -13,7 +13,6 @@ from engine.domain import definition, enrollment
 from engine.domain.definition import PackedOffering, Timer
 from engine.domain.difference import Difference, Seating
 from engine.domain.enrollment import Record
-from engine.domain.policies import ballot
 from engine.live import members
 from engine.live.inspection import Reading
 
@@ -63,7 +62,7 @@ class Consistency:
         self._seating = Seating(self.capacities, "Redis")
         self._counts = dict.fromkeys([f"waiting/{name}" for name in reading.offerings], 0)
         for name, offering in self._offerings.items():
-            if offering is not None and offering.policy == ballot.POLICY.name:
+            if offering is not None and offering.collects:
                 self._counts[f"entered/{name}"] = 0
         self._waiting: dict[str, float] = {}
         self._queues: dict[str, float] = {}
@@ -124,7 +123,7 @@ class Consistency:
         for name in sorted(self._counts.keys() | self._reading.counts.keys()):
             kind, _, subject = name.partition("/")
             count = self._reading.counts.get(name, 0)
-            if kind == "mark":
+            if kind in ("mark", "draw"):
                 continue
             if name not in self._counts:
                 yield Difference(subject, f"has the count {kind}, {count}, and is not in the document")

@@ -35,6 +35,10 @@ class Counts(Struct, frozen=True):
         """Entries in a draw that has not settled them yet."""
         return int(self.fields.get(f"entered/{offering}".encode(), 0))
 
+    def draw(self, offering: str) -> int:
+        """The number of an offering's draw, 0 before it has begun."""
+        return int(self.fields.get(f"draw/{offering}".encode(), 0))
+
 
 class _Remembered(Struct, frozen=True):
     counts: Counts

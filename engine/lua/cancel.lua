@@ -17,8 +17,8 @@ return run_changes(function(record, by, enrollment)
     return Outcome.WRONG_STATE, status
   end
   local offering = offering_of(record[Record.OFFERING])
-  -- The entries of a draw are what they are once sign-up is over.
-  if offering.cancel_until <= now or (status == 'entered' and (draw or offering.closes <= now)) then
+  -- The entries of a draw are what they are once no more are collected.
+  if offering.cancel_until <= now or (status == 'entered' and (offering.draw > 0 or offering.collects <= now)) then
     return Outcome.TOO_LATE
   end
   leave('cancelled', 'cancelled', by, offering, enrollment, record)

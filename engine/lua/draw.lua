@@ -1,14 +1,16 @@
 #!lua
--- Begins and ends the campaign's draw. Between the two no entry changes, and no document is published.
+-- Begins and ends a campaign's draws, one after the other. The offerings that stop collecting at the same moment are one
+-- draw. Between its begin and its end no entry of it changes, and no document is published.
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
--- ARGV 1  begin, or end
--- ARGV 2  for end: the number of results
--- Output  {decided, the number of results that are settled, seq};
---         {wrong_state} while an offering of the draw is not closed, or when there is none; {not_ready}, {behind}
--- Events  draw_began, draw_ended, promoted; and what time brought about before
+-- ARGV 1  begin the next unless one is under way, end, or progress: no more than the answer
+-- ARGV 2  for end: the number of the draw
+-- ARGV 3  for end: the number of its results
+-- Output  {decided, the number of the draw under way or 0, how many of its results are settled, seq};
+--         {wrong_state} when no draw is due; {not_ready}, {behind}
+-- Events  draw_began and draw_ended, for each offering of the draw; promoted; and what time brought about before
 --
--- @include state records commit seats waiting advance
+-- @include state records commit seats waiting advance draws
 
 if gate ~= 'open' then
   return {Outcome.NOT_READY}
@@ -18,43 +20,47 @@ if advance() then
   return {Outcome.BEHIND}
 end
 
-local function ballots()
-  local found = {}
-  for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
-    local offering = offering_of(name)
-    if offering.policy == 'ballot' then
-      found[#found + 1] = offering
-    end
-  end
-  return found
+local all = {}
+for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
+  all[#all + 1] = offering_of(name)
 end
+table.sort(all, function(one, other)
+  return one.name < other.name
+end)
 
-local function all_closed()
-  local found = ballots()
-  for _, offering in ipairs(found) do
-    if offering.closes > now then
-      return false
-    end
-  end
-  return #found > 0
+-- `kind` is of the event.
+local function log_draw(kind, offering, number)
+  log({SCHEMA, kind, now, SYSTEM[1], SYSTEM[2], '', '', '', 0, offering.name, '', number}, false)
 end
 
 local settled = tonumber(redis.call('HGET', Key.META, 'settled') or 0)
-if ARGV[1] == 'begin' and not draw then
-  if not all_closed() then
+if ARGV[1] == 'begin' and drawing == 0 then
+  local at = next_draw_at(all)
+  if not at or at > now then
     commit()
     return {Outcome.WRONG_STATE}
   end
-  draw = 'drawing'
-  redis.call('HSET', Key.META, 'draw', draw)
-  log_campaign('draw_began', '', '')
-elseif ARGV[1] == 'end' and draw == 'drawing' and settled == tonumber(ARGV[2]) then
-  draw = 'done'
-  redis.call('HSET', Key.META, 'draw', draw)
-  log_campaign('draw_ended', '', '')
-  for _, offering in ipairs(ballots()) do
-    promote(offering)
+  drawing = redis.call('HINCRBY', Key.META, 'draws', 1)
+  settled = 0
+  for _, offering in ipairs(all) do
+    if draws_at(offering) == at then
+      offering.draw = drawing
+      offering.changed = true
+      log_draw('draw_began', offering, drawing)
+    end
+  end
+  redis.call('HSET', Key.META, 'drawing', drawing, 'settled', settled)
+  note_next_draw(all)
+elseif ARGV[1] == 'end' and drawing > 0 and drawing == tonumber(ARGV[2]) and settled == tonumber(ARGV[3]) then
+  local ended = drawing
+  drawing = 0
+  redis.call('HDEL', Key.META, 'drawing')
+  for _, offering in ipairs(all) do
+    if offering.draw == ended then
+      log_draw('draw_ended', offering, ended)
+      promote(offering)
+    end
   end
 end
 commit()
-return {Outcome.DECIDED, settled, seq}
+return {Outcome.DECIDED, drawing, settled, seq}

@@ -12,13 +12,13 @@
 -- ARGV 7  msgpack array of {ms, timer}
 -- ARGV 8  actor
 -- ARGV 9  channel
--- ARGV 10 msgpack array {salt, commitment, seed} for the draw, kept if there is none yet; "" without ballots
+-- ARGV 10 msgpack array {commitment, secret} for the campaign's draws, kept if there is none yet; "" without any
 -- Output  {changed, version, 1 when this was the first, 1 when it differs from the one before};
 --         {invalid, msgpack array of {offering, pool or "", highest live seat, or why}}: what live enrollments forbid;
 --         {precondition_failed}, {not_ready}, {behind}
 -- Events  published; and what time brought about before
 --
--- @include state records commit seats waiting advance
+-- @include state records commit seats waiting advance draws
 
 local create = gate == false
 if create then
@@ -31,7 +31,7 @@ elseif epoch ~= ARGV[2] then
 elseif advance() then
   commit()
   return {Outcome.BEHIND}
-elseif draw == 'drawing' then
+elseif drawing > 0 then
   commit()
   return {Outcome.NOT_READY}
 end
@@ -60,11 +60,13 @@ local function highest_live_seat(pool)
   end
 end
 
-local new, packed_offerings = {}, {}
+local new, offerings_now, packed_offerings = {}, {}, {}
 for _, pair in ipairs(cmsgpack.unpack(ARGV[6])) do
   new[pair[1]] = pair[2]
+  offerings_now[#offerings_now + 1] = pair[2]
   packed_offerings[#packed_offerings + 1] = pair[1]
   packed_offerings[#packed_offerings + 1] = cmsgpack.pack(pair[2])
+  pair[2].draw = 0
 end
 
 local function new_capacity(offering, pool)
@@ -75,14 +77,21 @@ end
 local old, lowered, refused = {}, {}, {}
 -- Why, in the place of a seat number.
 local LIVE_ENROLLMENTS, QUEUED_UNDER_POLICY, DRAW_IS_OVER = 0, -1, -2
+local function is_given_alike(one, other)
+  return one.policy == other.policy and (one.collects == nil) == (other.collects == nil)
+end
 for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
   local offering = offering_of(name)
   old[#old + 1] = offering
-  if not new[name] and offering.waiting + offering.entered > 0 then
+  local queued = offering.waiting + offering.entered > 0
+  if queued and not new[name] then
     refused[#refused + 1] = {name, '', LIVE_ENROLLMENTS}
-  elseif offering.entered + offering.waiting > 0 and new[name] and new[name].policy ~= offering.policy then
+  elseif queued and not is_given_alike(offering, new[name]) then
     -- Entries would never be drawn; and whom a freed seat goes to must not depend on who comes first, a draw or time.
     refused[#refused + 1] = {name, '', QUEUED_UNDER_POLICY}
+  end
+  if new[name] and new[name].collects and offering.draw > 0 and new[name].collects > now then
+    refused[#refused + 1] = {name, '', DRAW_IS_OVER}
   end
   for _, pool in ipairs(offering.pools) do
     local capacity = new_capacity(offering, pool)
@@ -93,11 +102,6 @@ for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
       end
       lowered[#lowered + 1] = {offering, pool, highest}
     end
-  end
-end
-for name, offering in pairs(new) do
-  if draw == 'done' and offering.policy == 'ballot' and offering.closes > now then
-    refused[#refused + 1] = {name, '', DRAW_IS_OVER}
   end
 end
 if #refused > 0 then
@@ -135,8 +139,10 @@ for _, offering in ipairs(old) do
     redis.call('ZREM', Key.TIMERS, name)
   end
   redis.call('ZREM', Key.TIMERS, 'promote/' .. offering.name)
-  if not new[offering.name] or new[offering.name].policy ~= 'ballot' then
-    redis.call('HDEL', Key.COUNTS, 'entered/' .. offering.name)
+  if new[offering.name] and new[offering.name].collects then
+    new[offering.name].draw = offering.draw
+  else
+    redis.call('HDEL', Key.COUNTS, 'entered/' .. offering.name, 'draw/' .. offering.name)
   end
   if not new[offering.name] then
     redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name)
@@ -159,17 +165,7 @@ redis.call('HSET', Key.META, 'epoch', epoch, 'seq', seq, 'version', version, 'ga
 local fields = {
   'h', cmsgpack.pack({SCHEMA, 'published', now, ARGV[8], ARGV[9], '', '', '', 0, '', '', version}), 'd', document,
 }
-local draw_at
-for _, offering in pairs(new) do
-  if offering.policy == 'ballot' then
-    draw_at = offering.closes
-  end
-end
-if draw_at then
-  redis.call('HSET', Key.META, 'draw_at', draw_at)
-else
-  redis.call('HDEL', Key.META, 'draw_at')
-end
+note_next_draw(offerings_now)
 if ARGV[10] ~= '' and redis.call('HSETNX', Key.META, 'lottery', ARGV[10]) == 1 then
   fields[#fields + 1] = 's'
   fields[#fields + 1] = ARGV[10]

@@ -1,17 +1,18 @@
 #!lua
--- Settles entries of a draw under way, in the order of their results; a part that is settled already changes nothing.
+-- Settles entries of the draw under way, in the order of their results; a part that is settled already changes nothing.
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
--- ARGV 1  how many results come before these
--- ARGV 2  msgpack array of results: {enrollment, confirmed or waitlisted or not_drawn, pool or ""}; one whose enrollment
+-- ARGV 1  the number of the draw
+-- ARGV 2  how many results come before these
+-- ARGV 3  msgpack array of results: {enrollment, confirmed or waitlisted or not_drawn, pool or ""}; one whose enrollment
 --         is not there, or not entered, counts and changes nothing: a failover may have lost it
--- ARGV 3  the number of events that may wait in the stream for the ledger
--- Output  {decided, the number of results that are settled, seq}; or {not_ready}, {behind}
+-- ARGV 4  the number of events that may wait in the stream for the ledger
+-- Output  {decided, the number of the draw under way or 0, how many of its results are settled, seq}; or {not_ready}, {behind}
 -- Events  drawn, for each; and what time brought about before
 --
 -- @include state records commit seats waiting advance
 
-if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[3]) then
+if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[4]) then
   return {Outcome.NOT_READY}
 end
 if advance() then
@@ -19,9 +20,9 @@ if advance() then
   return {Outcome.BEHIND}
 end
 local settled = tonumber(redis.call('HGET', Key.META, 'settled') or 0)
-if draw ~= 'drawing' or settled ~= tonumber(ARGV[1]) then
+if drawing ~= tonumber(ARGV[1]) or settled ~= tonumber(ARGV[2]) then
   commit()
-  return {Outcome.DECIDED, settled, seq}
+  return {Outcome.DECIDED, drawing, settled, seq}
 end
 
 -- From now on the enrollment counts as every other live one does.
@@ -51,7 +52,7 @@ local function settle(enrollment, status, pool)
     counts_from_now(record[Record.MEMBER], enrollment)
     if status == 'confirmed' then
       record[Record.QUEUES] = {}
-      seat(offering, pool_of(offering, pool), record, enrollment)
+      seat(offering, pool_of(offering, pool), record, enrollment, offering.hold_ttl_ms)
     else
       record[Record.STATUS] = status
       record[Record.TURN] = seq + 1
@@ -61,7 +62,7 @@ local function settle(enrollment, status, pool)
   log_change({SCHEMA, 'drawn', now, SYSTEM[1], SYSTEM[2], enrollment}, record)
 end
 
-local results, names, members = cmsgpack.unpack(ARGV[2]), {}, {}
+local results, names, members = cmsgpack.unpack(ARGV[3]), {}, {}
 for index, result in ipairs(results) do
   names[index] = result[1]
 end
@@ -81,4 +82,4 @@ end
 settled = settled + #results
 redis.call('HSET', Key.META, 'settled', settled)
 commit()
-return {Outcome.DECIDED, settled, seq}
+return {Outcome.DECIDED, drawing, settled, seq}

@@ -161,7 +161,7 @@ local function enrol(offering, request, may_take, pool)
   local member, enrollment, position = request[MEMBER], request[ENROLLMENT], 0
   local record = {offering.name, member, '', 'waitlisted', 0, 0, 1, 0, now, {}}
   if pool then
-    seat(offering, pool, record, enrollment)
+    seat(offering, pool, record, enrollment, offering.hold_ttl_ms)
   else
     position = offering.waiting + 1
     record[Record.QUEUES] = queues_for(offering, request, may_take)
@@ -183,6 +183,16 @@ local function last_wish(live)
     last = math.max(last, entry[Entry.WISH] or 0)
   end
   return last
+end
+
+-- Whether the draw under way may give the member something, which would count for the limits.
+local function is_being_drawn(live)
+  for _, entry in ipairs(drawing > 0 and live or {}) do
+    if entry[Entry.WISH] and is_settling(offering_of(entry[Entry.OFFERING])) then
+      return true
+    end
+  end
+  return false
 end
 
 local function enter(offering, request, may_take, live)
@@ -212,15 +222,16 @@ local function decide(request)
     return replay(first, request)
   end
   local offering = offering_of(request[OFFERING])
-  if request[WISH] > 0 and offering.policy ~= 'ballot' then
+  if request[WISH] > 0 and not offering.collects then
     return refuse(Outcome.INVALID)
   end
   -- A clock may go back; a draw does not.
-  if offering.closes <= now or (draw and offering.policy == 'ballot') then
+  if offering.closes <= now or (offering.policy == 'ballot' and offering.draw > 0) then
     return refuse(Outcome.CLOSED)
   end
-  if offering.opens > now then
-    return refuse(Outcome.NOT_OPEN, offering.opens)
+  local takes_from = offering.intents_open or offering.opens
+  if takes_from > now then
+    return refuse(Outcome.NOT_OPEN, takes_from)
   end
   local may_take = pools_for(offering, request)
   if not may_take then
@@ -230,8 +241,9 @@ local function decide(request)
   if present then
     return present
   end
-  if draw == 'drawing' and last_wish(live) > 0 then
-    -- What the draw gives the member counts for the limits: a moment later it is known.
+  local collecting = offering.collects and offering.draw == 0
+  if (collecting and offering.collects <= now) or is_settling(offering) or is_being_drawn(live) then
+    -- Who was collected comes before whoever asks now, and what the draw gives is known a moment later.
     return refuse(Outcome.NOT_READY)
   end
   local limit = limit_reached(offering, live)
@@ -242,7 +254,7 @@ local function decide(request)
   if other then
     return refuse(Outcome.OVERLAP, other)
   end
-  if offering.policy == 'ballot' then
+  if collecting then
     return enter(offering, request, may_take, live)
   end
   local pool = policies[offering.policy](offering, may_take)

@@ -90,7 +90,7 @@ class _Watch(threading.Thread):
 
     def __init__(self, deployment: Deployment, campaign: str, closes: datetime) -> None:
         super().__init__()
-        self._url = f"{deployment.url}/v1/campaigns/{campaign}/draw"
+        self._url = f"{deployment.url}/v1/campaigns/{campaign}/offerings/{campaigns.SEATS}/draw"
         self._closes = closes
         self.file = b""
         self.seconds = PATIENCE_S

@@ -41,7 +41,9 @@ async def test_a_wish_where_nothing_is_drawn_is_refused_by_name(client: Client) 
     await client.stand.publish(campaign())
     refused = await client.sign_up("m1", body={"wish": 1})
     assert (refused.status, refused.json["code"]) == (422, "invalid")
-    assert [(error["path"], error["code"]) for error in refused.json["errors"]] == [("/wish", "not_a_ballot")]
+    assert [(error["path"], error["code"]) for error in refused.json["errors"]] == [
+        ("/wish", "nothing_drawn")
+    ]
     refused = await client.sign_up("m1", body={"wish": 0})
     assert refused.json["errors"][0]["code"] == "too_small"
 
@@ -51,7 +53,6 @@ async def test_everybody_sees_the_commitment_and_the_number_of_entries(client: C
     await client.sign_up("m1")
     seen = (await client.get(HERE)).json
     assert len(seen["draw"]["commitment"]) == 64
-    assert len(seen["draw"]["salt"]) == 32
     assert [each.get("entered") for each in seen["offerings"]] == [1, None]
     one = (await client.get(f"{HERE}/offerings/soap")).json
     assert one["entered"] == 1
@@ -62,24 +63,24 @@ async def test_the_draw_is_shown_once_it_is_over(client: Client) -> None:
     for number in range(5):
         await client.sign_up(f"m{number}")
     before = (await client.get(HERE)).json["draw"]
-    assert (await client.get(f"{HERE}/draw")).status == 404
+    assert (await client.get(f"{HERE}/offerings/soap/draw")).status == 404
     await close(client)
-    shown = await client.get(f"{HERE}/draw")
+    shown = await client.get(f"{HERE}/offerings/soap/draw")
     assert shown.status == 200
     drawn = msgspec.json.decode(shown.body, type=Draw)
     assert draw.verify(drawn) == []
-    assert before == {"salt": drawn.salt, "commitment": drawn.commitment}
+    assert before == {"commitment": drawn.commitment}
     assert hashlib.sha256(bytes.fromhex(drawn.seed)).hexdigest() == before["commitment"]
     assert b"m1" not in shown.body
-    again = await client.get(f"{HERE}/draw", If_None_Match=shown.headers["ETag"])
+    again = await client.get(f"{HERE}/offerings/soap/draw", If_None_Match=shown.headers["ETag"])
     assert again.status == 304
 
 
 async def test_a_campaign_without_ballots_has_no_draw(client: Client) -> None:
     await client.stand.publish(campaign())
     assert "draw" not in (await client.get(HERE)).json
-    assert (await client.get(f"{HERE}/draw")).status == 404
-    assert (await client.get("/v1/campaigns/unknown/draw")).status == 404
+    assert (await client.get(f"{HERE}/offerings/soap/draw")).status == 404
+    assert (await client.get("/v1/campaigns/unknown/offerings/soap/draw")).status == 404
 
 
 async def test_a_seed_is_never_shown_before_the_draw(client: Client) -> None:
@@ -87,8 +88,8 @@ async def test_a_seed_is_never_shown_before_the_draw(client: Client) -> None:
     definition = client.stand.runtime.catalog.get("autumn")
     assert definition
     assert definition.lottery
-    for path in (HERE, "/v1/campaigns", f"{HERE}/offerings/soap", f"{HERE}/draw"):
-        assert definition.lottery.seed.encode() not in (await client.get(path)).body
+    for path in (HERE, "/v1/campaigns", f"{HERE}/offerings/soap", f"{HERE}/offerings/soap/draw"):
+        assert definition.lottery.secret.encode() not in (await client.get(path)).body
 
 
 async def test_a_member_sees_pseudonym_and_weight(client: Client) -> None:
@@ -96,18 +97,20 @@ async def test_a_member_sees_pseudonym_and_weight(client: Client) -> None:
     await client.stand.publish(campaign(offering(**BALLOT), weights=weights))
     assert (await client.get(HERE)).json["weights"] == weights
     await client.sign_up("m1")
-    before = (await client.get(f"{HERE}/draw/me", person("m1"))).json
+    before = (await client.get(f"{HERE}/offerings/soap/draw/me", person("m1"))).json
     told: dict[str, Any] = {"place": None, "members": None, "wishes": []}
     assert before | {"member": ""} == {"member": "", "weight": 1.0, "losses": 0, "wins": 0} | told
     await close(client)
-    drawn = msgspec.json.decode((await client.get(f"{HERE}/draw")).body, type=Draw)
+    drawn = msgspec.json.decode((await client.get(f"{HERE}/offerings/soap/draw")).body, type=Draw)
     assert [entry.member for entry in drawn.entries] == [before["member"]]
     # In the next draw of the unit the seat counts.
     await client.stand.publish(campaign(offering(**BALLOT), name="winter", weights=weights))
-    after = (await client.get("/v1/campaigns/winter/draw/me", person("m1"))).json
+    after = (await client.get("/v1/campaigns/winter/offerings/soap/draw/me", person("m1"))).json
     assert after | {"member": ""} == {"member": "", "weight": 0.75, "losses": 0, "wins": 1} | told
     assert after["member"] != before["member"]
-    assert (await client.get("/v1/campaigns/winter/draw/me", person("m2"))).json["weight"] == 1.0
+    assert (await client.get("/v1/campaigns/winter/offerings/soap/draw/me", person("m2"))).json[
+        "weight"
+    ] == 1.0
 
 
 async def test_a_member_sees_why(client: Client) -> None:
@@ -123,7 +126,9 @@ async def test_a_member_sees_why(client: Client) -> None:
     ended = {"pools": pools, **BALLOT, "closes": now}
     await client.stand.publish(campaign(offering(**ended), offering("paper", **ended)))
     assert await client.stand.runtime.drawing.draw_if_due("autumn")
-    told = [(await client.get(f"{HERE}/draw/me", person(f"m{number}"))).json for number in range(5)]
+    told = [
+        (await client.get(f"{HERE}/offerings/soap/draw/me", person(f"m{number}"))).json for number in range(5)
+    ]
     assert sorted(each["place"] for each in told) == [1, 2, 3, 4, 5]
     assert {each["members"] for each in told} == {5}
     for each in told:
@@ -140,5 +145,5 @@ async def test_a_member_sees_why(client: Client) -> None:
         "seats": 1,
         "last_place": told[0]["place"],
     }
-    stranger = (await client.get(f"{HERE}/draw/me", person("stranger"))).json
+    stranger = (await client.get(f"{HERE}/offerings/soap/draw/me", person("stranger"))).json
     assert (stranger["place"], stranger["wishes"]) == (None, [])

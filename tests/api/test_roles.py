@@ -9,7 +9,7 @@ from api.auth import CHALLENGE
 from api.routes import Route
 from engine.domain.person import Person, Role
 from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, written
-from tests.stand import at, campaign, offering
+from tests.stand import campaign, offering
 
 ROLES: Final[tuple[Role, ...]] = ("member", "officer", "organizer", "ops")
 
@@ -19,8 +19,8 @@ WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
     "GET /v1/campaigns": ANYONE,
     "GET /v1/campaigns/{campaign}": ANYONE,
     "GET /v1/campaigns/{campaign}/offerings/{offering}": ANYONE,
-    "GET /v1/campaigns/{campaign}/draw": ANYONE,
-    "GET /v1/campaigns/{campaign}/draw/me": ("member",),
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/draw": ANYONE,
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/draw/me": ("member",),
     "POST /v1/campaigns/{campaign}/offerings/{offering}/enrollments": ("member",),
     "GET /v1/campaigns/{campaign}/enrollments/{enrollment}": ("member", "officer"),
     "GET /v1/campaigns/{campaign}/me": ("member",),
@@ -66,9 +66,8 @@ def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
 @pytest.mark.parametrize("role", [None, *ROLES])
 @pytest.mark.parametrize("route", [route for route in routes.ROUTES if route.path != LIVE], ids=name)
 async def test_roles(client: Client, route: Route, role: Role | None) -> None:
-    held = offering(hold_ttl_s=600)
-    drawn = offering("drawn", policy={"name": "ballot"}, opens=at(hours=-2), closes=at(hours=-1))
-    await client.stand.publish(campaign(held, drawn))
+    held = offering(hold_ttl_s=600, policy={"name": "first_come", "grace_s": 60})
+    await client.stand.publish(campaign(held))
     assert await client.stand.runtime.drawing.draw_if_due("autumn")
     enrollment = (await client.sign_up("m1")).json["enrollment"]
     before = await client.stand.log()

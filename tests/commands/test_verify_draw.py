@@ -45,7 +45,7 @@ def test_the_command_of_the_page_as_printed(raw: Any, tmp_path: Path) -> None:
     arguments = [path if argument == "draw.json" else argument for argument in command.split()]
     # What is wrong with a deployment is no matter, and nothing is left behind.
     shown = run(*arguments, SEATRUSH_PROT="1", SEATRUSH_DATA=str(tmp_path / "data"), LC_ALL="C.UTF-8")
-    assert shown.stdout == f"{path}: The draw of autumn-2026 matches: 3 entries, 5 results.\n"
+    assert shown.stdout == f"{path}: Draw 1 of autumn-2026 matches: 3 entries, 5 results.\n"
     assert (shown.returncode, shown.stderr) == (0, "")
     assert [each.name for each in tmp_path.iterdir()] == ["draw.json"]
 
@@ -69,7 +69,9 @@ def test_it_speaks_chinese_where_the_user_does(
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     path = write(tmp_path, raw)
     assert verify(path, "--commitment", raw["commitment"].upper()) == 0
-    assert capsys.readouterr().out == f"{path}: 批次 autumn-2026 的抽签核对一致：3 人登记，5 项结果。\n"
+    assert (
+        capsys.readouterr().out == f"{path}: 批次 autumn-2026 的第 1 次抽签核对一致：3 人登记，5 项结果。\n"
+    )
     raw["entries_digest"] = "0" * 64
     assert verify(write(tmp_path, raw)) == 1
     assert capsys.readouterr().out == f"{path}: 登记名单的摘要不符。\n"
@@ -88,7 +90,7 @@ def test_each_mismatch_is_named(raw: Any, tmp_path: Path, capsys: pytest.Capture
     sentence = f'Of the results 4 are not what the draw gives, first number 1: "{found}" for "{expected}".'
     assert capsys.readouterr().out.splitlines() == [
         f"{path}: The commitment is not the one that you gave.",
-        f"{path}: The commitment is not the SHA-256 of the seed.",
+        f"{path}: The commitment is not the one that follows from the seed.",
         f"{path}: {sentence}",
     ]
 

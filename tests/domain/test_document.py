@@ -190,7 +190,10 @@ def test_unknown_fields(parent: str) -> None:
         ("/offerings/0/opens", "2026-12-04T10:00:00Z", "not_before"),
         ("/offerings/0/closes", "2026-12-05T16:00:00.001+08:00", "after_last_session"),
         ("/offerings/0/cancel_until", "2026-12-05T16:00:01+08:00", "after_last_session"),
-        ("/weights", {"loss": 10}, "no_ballot"),
+        ("/weights", {"loss": 10}, "no_draw"),
+        ("/offerings/0/policy/grace_s", 0, "too_small"),
+        ("/offerings/0/policy/grace_s", 7 * 24 * 3600, "grace_too_long"),
+        ("/offerings/0/policy/intents_open", "2026-11-20T10:00:00+08:00", "intents_without_grace"),
         # Not yet.
         ("/offerings/0/policy/name", "auction", "policy_not_available"),
         ("/offerings/0/party_max", 2, "party_not_available"),
@@ -199,6 +202,29 @@ def test_unknown_fields(parent: str) -> None:
 )
 def test_each_rule(pointer: str, value: object, code: str) -> None:
     assert [(each.path, each.code) for each in refused(spoiled(pointer, value))] == [(pointer, code)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "faults"),
+    [
+        ({"grace_s": 60}, []),
+        ({"grace_s": 60, "intents_open": "2026-11-28T09:59:59.999+08:00"}, []),
+        ({"grace_s": 60, "intents_open": "2026-11-28T10:00:00+08:00"}, [("intents_open", "not_before")]),
+        ({"name": "ballot"}, []),
+        ({"name": "ballot", "grace_s": 60}, [("grace_s", "not_of_policy")]),
+        (
+            {"name": "ballot", "grace_s": "x", "intents_open": None},
+            [("grace_s", "not_an_integer"), ("grace_s", "not_of_policy")],
+        ),
+    ],
+)
+def test_what_belongs_to_a_policy(policy: dict[str, Any], faults: list[tuple[str, str]]) -> None:
+    raw = spoiled("/offerings/0/policy", policy)
+    if not faults:
+        accepted(raw)
+        return
+    expected = [(f"/offerings/0/policy/{field}", code) for field, code in faults]
+    assert [(each.path, each.code) for each in refused(raw)] == expected
 
 
 @pytest.mark.parametrize(("given_field", "other"), [("lon", "lat"), ("lat", "lon")])

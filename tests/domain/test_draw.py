@@ -17,12 +17,12 @@ from engine.domain.campaign import Limit
 from engine.domain.draw import Draw, DrawnOffering, DrawnPool, Entry, Mismatch, Result, Wish
 
 SEED: Final = bytes(range(32))
-SALT: Final = lottery.derive_salt(SEED)
+COMMITMENT: Final = lottery.commitment(SEED, 1)
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "draws.md").read_text()
 
 
 def named(number: int) -> str:
-    return lottery.pseudonym("autumn", SALT, f"m-{number}")
+    return lottery.pseudonym("autumn", COMMITMENT, f"m-{number}")
 
 
 def offering(name: str, free: int, waitlist: int = 0, **changed: Any) -> DrawnOffering:
@@ -116,7 +116,7 @@ def test_a_waiting_place_goes_to_nobody_to_whom_no_seat_may_come() -> None:
 
 
 def test_a_draw_without_entries() -> None:
-    held = draw.conduct("autumn", SEED, [], [offering("a", 1)], [])
+    held = draw.conduct("autumn", 1, SEED, [], [offering("a", 1)], [])
     assert (held.results, draw.verify(held)) == ([], [])
 
 
@@ -282,7 +282,7 @@ def test_seats_and_places_go_round_by_round_in_the_order_of_the_lottery(case: Ca
 @settings(deadline=None)
 @given(cases())
 def test_what_is_published_can_be_read_and_verified(case: Case) -> None:
-    held = draw.conduct("autumn", SEED, case.limits, case.offerings, list(reversed(case.entries)))
+    held = draw.conduct("autumn", 1, SEED, case.limits, case.offerings, list(reversed(case.entries)))
     assert draw.verify(held) == []
     assert shapes.convert(Draw, strict_json.loads(msgspec.json.encode(held))) == held
 
@@ -291,12 +291,19 @@ def test_what_is_published_can_be_read_and_verified(case: Case) -> None:
 
 
 def published() -> Any:
-    """A right one, as raw data to spoil: eight members, three offerings, one of them outside the draw."""
-    entries = [entry(number, "a", "b", holds=["c"] if number % 3 == 0 else []) for number in range(6)]
+    """A right one, as raw data to spoil: eight members, three offerings, one of them outside the draw.
+
+    The first two hold what is outside.
+    """
+    entries = [entry(number, "a", "b") for number in range(6)]
     entries += [entry(6, "b"), entry(7, "b", "a")]
+    first = drawn(entries)[:2]
+    entries = [
+        msgspec.structs.replace(each, holds=["c"]) if each.member in first else each for each in entries
+    ]
     outside = offering("c", 0, pools=[])
     offerings = [offering("a", 2, waitlist=1), offering("b", 2), outside]
-    return msgspec.to_builtins(draw.conduct("autumn", SEED, [Limit(1, "campaign")], offerings, entries))
+    return msgspec.to_builtins(draw.conduct("autumn", 1, SEED, [Limit(1, "campaign")], offerings, entries))
 
 
 def redigested(raw: Any) -> None:
@@ -353,9 +360,9 @@ def test_other_entries_are_found(change: Callable[[Any], None]) -> None:
     ("field", "value", "codes"),
     [
         ("commitment", "0" * 64, ["commitment"]),
-        ("salt", "0" * 32, ["salt"]),
+        ("number", 2, ["commitment"]),
         ("entries_digest", "0" * 64, ["entries_digest"]),
-        ("seed", bytes(32).hex(), ["commitment", "salt", "results"]),
+        ("seed", bytes(32).hex(), ["commitment", "results"]),
         ("limits", [], ["results"]),
         ("results", [], ["results"]),
     ],
@@ -370,10 +377,9 @@ def test_another_seed_with_all_that_follows_from_it_is_found_by_the_commitment_a
     """Therefore one must know the commitment from before."""
     raw = published()
     other = msgspec.convert(raw, Draw)
-    other = draw.conduct("autumn", bytes(32), other.limits, other.offerings, other.entries)
+    other = draw.conduct("autumn", 1, bytes(32), other.limits, other.offerings, other.entries)
     assert draw.verify(other) == []
     assert other.commitment != raw["commitment"]
-    assert other.salt != raw["salt"]
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 4), (-2, -1)])
@@ -390,7 +396,7 @@ def test_other_offerings_are_found(field: str) -> None:
     raw["limits"] = [{"max": 1, "per": "day", "kinds": ["workshop"]}]
     draw_of = msgspec.convert(raw, Draw)
     raw = msgspec.to_builtins(
-        draw.conduct("autumn", SEED, draw_of.limits, draw_of.offerings, draw_of.entries)
+        draw.conduct("autumn", 1, SEED, draw_of.limits, draw_of.offerings, draw_of.entries)
     )
     a, _, c = raw["offerings"]
     match field:
@@ -476,14 +482,16 @@ def test_the_example_of_the_page_is_right() -> None:
     held = example()
     assert draw.verify(held) == []
     assert bytes.fromhex(held.seed) == SEED
-    remade = draw.conduct(held.campaign, SEED, held.limits, held.offerings, held.entries)
+    remade = draw.conduct(held.campaign, held.number, SEED, held.limits, held.offerings, held.entries)
     assert msgspec.json.encode(remade) == msgspec.json.encode(held)
 
 
 def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     held = example()
     weights = {each.member: each.weight for each in held.entries}
-    names = {lottery.pseudonym(held.campaign, held.salt, f"m-{n}"): f"m-{n}" for n in (1001, 1002, 1003)}
+    names = {
+        lottery.pseudonym(held.campaign, held.commitment, f"m-{n}"): f"m-{n}" for n in (1001, 1002, 1003)
+    }
     rows = []
     for place, member in enumerate(lottery.order(SEED, weights), 1):
         number = lottery.number(SEED, member)

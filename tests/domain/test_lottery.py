@@ -30,7 +30,7 @@ def seeds(count: int) -> Iterator[bytes]:
 
 
 def members(count: int) -> list[str]:
-    return [lottery.pseudonym("c", lottery.derive_salt(SEED), f"m-{index}") for index in range(count)]
+    return [lottery.pseudonym("c", lottery.commitment(SEED, 1), f"m-{index}") for index in range(count)]
 
 
 def statistic(seen: Mapping[tuple[str, ...], int], odds: Mapping[tuple[str, ...], float]) -> float:
@@ -40,23 +40,32 @@ def statistic(seen: Mapping[tuple[str, ...], int], odds: Mapping[tuple[str, ...]
     return sum((seen.get(case, 0) - total * p) ** 2 / (total * p) for case, p in odds.items())
 
 
-def test_what_is_published_of_a_seed() -> None:
-    assert lottery.commitment(SEED) == hashlib.sha256(SEED).hexdigest()
-    # As openssl computes it.
-    assert lottery.derive_salt(SEED) == "998a42ab8c2f73720ca09aa767726feb"
+def test_the_seeds_are_a_chain() -> None:
+    """Each is the SHA-256 of the next, and the commitment that of the first; none follows from those before."""
+    made = lottery.make(SEED)
+    seeds = [lottery.seed(made.secret, draw) for draw in range(1, 5)]
+    last = made.commitment
+    for draw, seed in enumerate(seeds, 1):
+        assert hashlib.sha256(seed).hexdigest() == last
+        assert lottery.commitment(seed, draw) == made.commitment
+        last = seed.hex()
+    assert lottery.seed(made.secret, lottery.DRAWS_MAX) == SEED
+    for draw in (0, lottery.DRAWS_MAX + 1):
+        with pytest.raises(ValueError, match="at most"):
+            lottery.seed(made.secret, draw)
 
 
-def test_a_pseudonym_is_of_one_campaign_and_one_draw() -> None:
+def test_a_pseudonym_is_of_one_campaign() -> None:
     names = {
-        lottery.pseudonym(campaign, salt, member)
+        lottery.pseudonym(campaign, commitment, member)
         for campaign in ("a", "b")
-        for salt in ("0" * 32, "1" * 32)
+        for commitment in ("0" * 64, "1" * 64)
         for member in ("m-1", "m-2")
     }
     assert len(names) == 8
     assert (
-        lottery.pseudonym("a", "0" * 32, "m-1")
-        == (hashlib.sha256(b"a\n" + b"0" * 32 + b"\nm-1").hexdigest()[:32])
+        lottery.pseudonym("a", "0" * 64, "m-1")
+        == (hashlib.sha256(b"a\n" + b"0" * 64 + b"\nm-1").hexdigest()[:32])
     )
 
 

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from engine.domain.enrollment import LIVE, Record
-from engine.domain.policies import ballot as ballot_policy
-from engine.domain.policies.ballot import Cut, Share, Summary, Wished
+from engine.domain.share import Cut, History, Share, Summary, Wished
 from engine.ledger import statements
 from engine.ledger.connect import connect
 from engine.ledger.postgres import SESSION
@@ -252,26 +251,26 @@ async def plan_of(url: str, query: str, arguments: tuple[object, ...]) -> list[s
 
 async def test_the_file_of_a_draw_is_kept(ledger: Ledger, ledger_url: str) -> None:
     await register(ledger)
-    assert await ledger.draw(CAMPAIGN) is None
-    assert await ledger.keep_draw(CAMPAIGN, FILE, NOTHING, []) == FILE
-    assert await ledger.draw(CAMPAIGN) == FILE
+    assert await ledger.draw(CAMPAIGN, 1) is None
+    assert await ledger.keep_draw(CAMPAIGN, 1, FILE, NOTHING, []) == FILE
+    assert await ledger.draw(CAMPAIGN, 1) == FILE
     await ledger.close()
     again = connect(ledger_url)
     await again.open()
-    assert await again.draw(CAMPAIGN) == FILE
+    assert await again.draw(CAMPAIGN, 1) == FILE
     await again.close()
 
 
 async def test_the_first_file_stays(ledger: Ledger, other: Ledger) -> None:
     await register(ledger)
     await register(ledger, "another")
-    assert await ledger.keep_draw(CAMPAIGN, FILE, NOTHING, []) == FILE
-    assert await ledger.keep_draw(CAMPAIGN, b"another", NOTHING, []) == FILE
-    assert await other.keep_draw(CAMPAIGN, b"", NOTHING, []) == FILE
-    assert await other.draw(CAMPAIGN) == FILE
-    assert await other.draw("another") is None
-    assert await other.keep_draw("another", b"another", NOTHING, []) == b"another"
-    assert await ledger.draw(CAMPAIGN) == FILE
+    assert await ledger.keep_draw(CAMPAIGN, 1, FILE, NOTHING, []) == FILE
+    assert await ledger.keep_draw(CAMPAIGN, 1, b"another", NOTHING, []) == FILE
+    assert await other.keep_draw(CAMPAIGN, 1, b"", NOTHING, []) == FILE
+    assert await other.draw(CAMPAIGN, 1) == FILE
+    assert await other.draw("another", 1) is None
+    assert await other.keep_draw("another", 1, b"another", NOTHING, []) == b"another"
+    assert await ledger.draw(CAMPAIGN, 1) == FILE
 
 
 async def test_of_several_writers_one_wins(ledger: Ledger, other: Ledger) -> None:
@@ -279,27 +278,27 @@ async def test_of_several_writers_one_wins(ledger: Ledger, other: Ledger) -> Non
     files = [b"%d" % number for number in range(8)]
     kept = await asyncio.gather(
         *(
-            each.keep_draw(CAMPAIGN, file, NOTHING, [])
+            each.keep_draw(CAMPAIGN, 1, file, NOTHING, [])
             for file, each in zip(files, [ledger, other] * 4, strict=True)
         )
     )
     assert len(set(kept)) == 1
     assert kept[0] in files
-    assert await ledger.draw(CAMPAIGN) == kept[0] == await other.draw(CAMPAIGN)
+    assert await ledger.draw(CAMPAIGN, 1) == kept[0] == await other.draw(CAMPAIGN, 1)
 
 
 @pytest.mark.parametrize("file", [b"", bytes(range(256)) * 40_000])
 async def test_a_file_may_be_empty_or_large(ledger: Ledger, file: bytes) -> None:
     await register(ledger)
-    assert await ledger.keep_draw(CAMPAIGN, file, NOTHING, []) == file
-    assert await ledger.draw(CAMPAIGN) == file
+    assert await ledger.keep_draw(CAMPAIGN, 1, file, NOTHING, []) == file
+    assert await ledger.draw(CAMPAIGN, 1) == file
 
 
 async def test_a_campaign_that_is_not_registered_has_no_draw(ledger: Ledger) -> None:
-    assert await ledger.draw("unheard-of") is None
+    assert await ledger.draw("unheard-of", 1) is None
     with pytest.raises(LookupError, match="unheard-of is not registered"):
-        await ledger.keep_draw("unheard-of", FILE, NOTHING, [])
-    assert await ledger.draw("unheard-of") is None
+        await ledger.keep_draw("unheard-of", 1, FILE, NOTHING, [])
+    assert await ledger.draw("unheard-of", 1) is None
 
 
 # Shares
@@ -314,12 +313,25 @@ async def test_shares_of_the_draw_that_is_kept(ledger: Ledger, other: Ledger) ->
     wishes = [Wished("soap", "confirmed", "open"), Wished("paper", "not_drawn", "")]
     ours = [Share("m1", 1_500, 1, won=True, wishes=wishes), Share("m2", 1_000, 2, won=False, wishes=[])]
     summary = Summary(2, {"soap": Cut(1, 1, 1), "paper": Cut(1, 0, 0)})
-    assert await ledger.summary(CAMPAIGN) is None
-    await ledger.keep_draw(CAMPAIGN, FILE, summary, ours)
+    assert await ledger.summary(CAMPAIGN, 1) is None
+    await ledger.keep_draw(CAMPAIGN, 1, FILE, summary, ours)
     later = [share("m1", won=False), share("m3", won=False)]
-    await other.keep_draw(CAMPAIGN, b"later", NOTHING, later)
-    assert [await ledger.share(CAMPAIGN, member) for member in ("m1", "m2", "m3")] == [*ours, None]
-    assert await ledger.summary(CAMPAIGN) == summary
+    await other.keep_draw(CAMPAIGN, 1, b"later", NOTHING, later)
+    assert [await ledger.share(CAMPAIGN, 1, member) for member in ("m1", "m2", "m3")] == [*ours, None]
+    assert await ledger.summary(CAMPAIGN, 1) == summary
+
+
+async def test_each_draw_of_a_campaign_is_kept(ledger: Ledger) -> None:
+    await register(ledger)
+    (here,) = await ledger.campaigns()
+    for number, won in ((1, False), (2, True), (3, True)):
+        file = b"%d" % number
+        kept = await ledger.keep_draw(CAMPAIGN, number, file, Summary(number, {}), [share("m1", won=won)])
+        assert kept == file
+    assert [await ledger.draw(CAMPAIGN, number) for number in (1, 2, 3, 4)] == [b"1", b"2", b"3", None]
+    assert await ledger.summary(CAMPAIGN, 2) == Summary(2, {})
+    assert await ledger.share(CAMPAIGN, 2, "m1") == share("m1", won=True)
+    assert await ledger.histories(here.unit, (CAMPAIGN, 3)) == {"m1": History(1, 1)}
 
 
 async def test_draws_of_the_same_unit_are_counted(ledger: Ledger) -> None:
@@ -327,10 +339,10 @@ async def test_draws_of_the_same_unit_are_counted(ledger: Ledger) -> None:
     (here,) = await ledger.campaigns()
     for name, unit, won in (("a", here.unit, True), ("b", here.unit, False), ("c", "elsewhere", True)):
         await ledger.register(name, unit, "organizer", "http", 0)
-        await ledger.keep_draw(name, FILE, NOTHING, [share("m1", won=won), share("m2", won=False)])
-    await ledger.keep_draw(CAMPAIGN, FILE, NOTHING, [share("m1", won=True)])
-    found = await ledger.draw_records(here.unit, CAMPAIGN)
-    assert found == {"m1": ballot_policy.Record(1, 1), "m2": ballot_policy.Record(2, 0)}
-    assert await ledger.draw_records(here.unit, CAMPAIGN, "m2") == {"m2": ballot_policy.Record(2, 0)}
-    assert await ledger.draw_records(here.unit, CAMPAIGN, "m3") == {}
-    assert await ledger.draw_records(here.unit, "a", "m1") == {"m1": ballot_policy.Record(1, 1)}
+        await ledger.keep_draw(name, 1, FILE, NOTHING, [share("m1", won=won), share("m2", won=False)])
+    await ledger.keep_draw(CAMPAIGN, 1, FILE, NOTHING, [share("m1", won=True)])
+    found = await ledger.histories(here.unit, (CAMPAIGN, 1))
+    assert found == {"m1": History(1, 1), "m2": History(2, 0)}
+    assert await ledger.histories(here.unit, (CAMPAIGN, 1), "m2") == {"m2": History(2, 0)}
+    assert await ledger.histories(here.unit, (CAMPAIGN, 1), "m3") == {}
+    assert await ledger.histories(here.unit, ("a", 1), "m1") == {"m1": History(1, 1)}

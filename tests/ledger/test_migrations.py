@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, closing
 import asyncpg
 import pytest
 
-from engine.domain.policies.ballot import Summary
+from engine.domain.share import Summary
 from engine.ledger import statements
 from engine.ledger.batch import reduce
 from engine.ledger.connect import connect
@@ -156,5 +156,5 @@ async def test_a_ledger_of_the_first_schema_goes_on(blank_url: str, monkeypatch:
         f"e-{seq}" for seq in (filled + 2, filled + 3, filled + 1)
     ]
     assert [row.position for row in rows] == list(range(1, len(rows) + 1))
-    assert await ledger.keep_draw(CAMPAIGN, b"{}", Summary(0, {}), []) == b"{}"
+    assert await ledger.keep_draw(CAMPAIGN, 1, b"{}", Summary(0, {}), []) == b"{}"
     await ledger.close()

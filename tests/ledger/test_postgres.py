@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from engine.domain.policies.ballot import Summary
+from engine.domain.share import Summary
 from engine.ledger import statements
 from engine.ledger.connect import connect
 from engine.ledger.postgres import PostgresLedger
@@ -114,8 +114,8 @@ async def test_a_server_that_crashes_in_the_middle(
         ledger.campaigns(),
         ledger.register("c", "u", "a", "http", 0),
         ledger.events(CAMPAIGN, 0, 1),
-        ledger.keep_draw(CAMPAIGN, b"{}", Summary(0, {}), []),
-        ledger.draw(CAMPAIGN),
+        ledger.keep_draw(CAMPAIGN, 1, b"{}", Summary(0, {}), []),
+        ledger.draw(CAMPAIGN, 1),
     ):
         with pytest.raises(Unavailable):
             await refused

@@ -1,6 +1,7 @@
 """The registry of policies: a new one is one file here and one line below."""
 
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from engine.domain.policies import ballot, first_come
 from engine.domain.policies.policy import Policy
@@ -11,3 +12,8 @@ _ALL = [
 ]
 
 POLICIES: Final[dict[str, Policy]] = {policy.name: policy for policy in _ALL}
+
+
+def collects_until(offering: Any) -> datetime | None:
+    """Until when sign-ups of a valid `campaign.Offering` are collected for a draw, None where nothing is drawn."""
+    return POLICIES[offering.policy.name].collects_until(offering)

@@ -1,84 +1,14 @@
 """Ballot: entries are collected until the offering closes, then a draw gives the seats; docs/draws.md has the rules."""
 
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
-from msgspec import Struct
-
-from engine.domain.campaign import Weights
-from engine.domain.enrollment import Status
 from engine.domain.policies.policy import Policy
 
-POLICY: Final = Policy(name="ballot", family="deferred")
+
+def _closes(offering: Any) -> datetime | None:
+    closes: datetime | None = offering.closes
+    return closes
 
 
-THOUSANDTHS_PER_PERCENT: Final = 10
-
-
-class Wished(Struct, frozen=True, array_like=True, gc=False):
-    """What became of one wish."""
-
-    offering: str
-    status: Status
-    pool: str
-    """Where the seat is, or ""."""
-
-
-class Share(Struct, frozen=True, gc=False):
-    """What a member had in a draw."""
-
-    member: str
-    weight: int
-    """In thousandths."""
-    place: int
-    """In the order of the draw, from 1."""
-    won: bool
-    """Whether the draw gave a seat; a place on a waitlist is none."""
-    wishes: list[Wished]
-    """By rank."""
-
-
-class Cut(Struct, frozen=True, array_like=True):
-    """How far the seats of an offering went in a draw."""
-
-    entries: int
-    seats: int
-    """That the draw gave."""
-    last_place: int
-    """The last place in the order that got one of them, 0 for none."""
-
-
-class Summary(Struct, frozen=True, array_like=True):
-    """A draw in a few numbers, for those who ask why."""
-
-    members: int
-    cuts: dict[str, Cut]
-    """By offering."""
-
-
-class Record(Struct, frozen=True, gc=False):
-    """A member's draws of one unit, so far."""
-
-    losses: int = 0
-    wins: int = 0
-
-
-NEVER_DRAWN: Final = Record()
-
-
-def weight(weights: Weights | None, record: Record) -> int:
-    """The weight of a member's entry, in thousandths: 1000 without a history, or where it does not count."""
-    if weights is None:
-        return 100 * THOUSANDTHS_PER_PERCENT
-    percent = 100 + weights.loss * record.losses - weights.win * record.wins
-    return max(weights.min, min(weights.max, percent)) * THOUSANDTHS_PER_PERCENT
-
-
-class Lottery(Struct, frozen=True, array_like=True):
-    """What the order of a campaign's draw rests on, made before its first entry."""
-
-    salt: str
-    """32 hexadecimal digits, public: of the pseudonyms."""
-    commitment: str
-    """64 hexadecimal digits, public: the SHA-256 of the seed's bytes."""
-    seed: str
-    """64 hexadecimal digits, secret until the draw."""
+POLICY: Final = Policy(name="ballot", family="deferred", collects_until=_closes)

@@ -1,10 +1,16 @@
 """A policy: how the seats of an offering are given."""
 
-from typing import Literal
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
 
 from msgspec import Struct
 
 Family = Literal["immediate", "deferred"]
+
+
+def _never(offering: Any) -> None:
+    return None
 
 
 class Policy(Struct, frozen=True):
@@ -16,3 +22,7 @@ class Policy(Struct, frozen=True):
 
     name: str
     family: Family
+    fields: frozenset[str] = frozenset()
+    """What a document may say under this policy, besides its name."""
+    collects_until: Callable[[Any], datetime | None] = _never
+    """For a valid `campaign.Offering`: until when its sign-ups are collected for a draw, None when they are not."""

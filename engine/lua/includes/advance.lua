@@ -24,7 +24,7 @@ end
 -- Gives free seats to those who wait, until no seat is free that a waiting one may take.
 local function promote(offering)
   -- While a draw is settled its seats are given; what comes free meanwhile is given on at its end.
-  if offering.ends <= now or (draw == 'drawing' and offering.policy == 'ballot') then
+  if offering.ends <= now or is_settling(offering) then
     return
   end
   for _, pool in ipairs(offering.pools) do

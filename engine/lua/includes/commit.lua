@@ -13,9 +13,11 @@ local function commit()
         counts[#counts + 1] = names[2 * index + 1]
         counts[#counts + 1] = pool.mark
       end
-      if offering.policy == 'ballot' then
-        counts[#counts + 1] = names[#names]
-        counts[#counts + 1] = offering.entered
+      if offering.collects then
+        for index, count in ipairs({offering.entered, offering.draw}) do
+          counts[#counts + 1] = names[2 * #offering.pools + 1 + index]
+          counts[#counts + 1] = count
+        end
       end
     end
   end

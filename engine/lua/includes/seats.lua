@@ -22,14 +22,14 @@ local function free_seat(offering, pool, seat)
   offering.changed = true
 end
 
--- Gives an enrollment a seat of a pool that has one free: for good, or held until it is confirmed.
-local function seat(offering, pool, record, enrollment)
+-- Gives an enrollment a seat of a pool that has one free: for good, or held for a time until it is confirmed.
+local function seat(offering, pool, record, enrollment, hold_ttl_ms)
   record[Record.POOL] = pool.pool
   record[Record.SEAT] = take_seat(offering, pool)
   record[Record.STATUS] = 'confirmed'
-  if offering.hold_ttl_ms > 0 then
+  if hold_ttl_ms > 0 then
     record[Record.STATUS] = 'held'
-    record[Record.EXPIRES_AT] = now + offering.hold_ttl_ms
+    record[Record.EXPIRES_AT] = now + hold_ttl_ms
     redis.call('ZADD', Key.TIMERS, record[Record.EXPIRES_AT], 'expires/' .. enrollment)
   end
 end

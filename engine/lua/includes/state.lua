@@ -6,9 +6,10 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- draw: false before the campaign's draw, `drawing` while it is settled, `done` after it.
-local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version', 'draw')
-local gate, epoch, seq, version, draw = meta[1], meta[2], tonumber(meta[3]), tonumber(meta[4]), meta[5]
+-- drawing: the number of the draw that is being settled, 0 for none.
+local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version', 'drawing')
+local gate, epoch, seq, version = meta[1], meta[2], tonumber(meta[3]), tonumber(meta[4])
+local drawing = tonumber(meta[5] or 0)
 
 -- Lua's unpack fails near 8,000 values.
 local function call_in_chunks(command, key, values)
@@ -24,20 +25,24 @@ local function count_names(offering)
     names[2 * index] = 'taken/' .. path
     names[2 * index + 1] = 'mark/' .. path
   end
-  if offering.policy == 'ballot' then
+  if offering.collects then
     names[#names + 1] = 'entered/' .. offering.name
+    names[#names + 1] = 'draw/' .. offering.name
   end
   return names
 end
 
--- mark: the highest seat number ever given; the free ones below it are in FREE.
+-- mark: the highest seat number ever given; the free ones below it are in FREE. Of an offering that collects entries
+-- for a draw, draw is the number of the draw that it was or is in, 0 before.
 local function unpack_offering(name, packed)
   local offering = cmsgpack.unpack(packed)
   offering.name = name
   offering.may_take = {}
   local counts = redis.call('HMGET', Key.COUNTS, unpack(count_names(offering)))
   offering.waiting = tonumber(counts[1] or 0)
-  offering.entered = tonumber(counts[2 * #offering.pools + 2] or 0)
+  local behind_pools = 2 * #offering.pools + 1
+  offering.entered = tonumber(counts[behind_pools + 1] or 0)
+  offering.draw = tonumber(counts[behind_pools + 2] or 0)
   for index, pool in ipairs(offering.pools) do
     pool.path = name .. '/' .. pool.pool .. '/'
     pool.taken = tonumber(counts[2 * index] or 0)
@@ -69,6 +74,10 @@ end
 
 local function is_open_to_all(pool)
   return pool.open or (pool.releases > 0 and pool.releases <= now)
+end
+
+local function is_settling(offering)
+  return drawing > 0 and offering.draw == drawing
 end
 
 local rules

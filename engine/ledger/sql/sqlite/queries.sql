@@ -152,33 +152,33 @@ ORDER BY version DESC
 LIMIT 1
 
 -- keep_draw --
--- Keep the file of a campaign's draw; no row when there is one, or no such campaign.
-INSERT INTO draws (campaign, file, summary)
-SELECT campaign, ?2, ?3 FROM campaigns WHERE campaign = ?1
+-- Keep the file of a draw; no row when there is one, or no such campaign.
+INSERT INTO draws (campaign, number, file, summary)
+SELECT campaign, ?2, ?3, ?4 FROM campaigns WHERE campaign = ?1
 ON CONFLICT DO NOTHING
 
 -- add_share --
 -- What a member had in a draw.
-INSERT INTO shares (campaign, member, weight, place, won, wishes) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO shares (campaign, number, member, weight, place, won, wishes) VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- share --
 -- What a member had in a draw.
-SELECT member, weight, place, won, wishes FROM shares WHERE campaign = ?1 AND member = ?2
+SELECT member, weight, place, won, wishes FROM shares WHERE campaign = ?1 AND number = ?2 AND member = ?3
 
 -- summary --
--- A campaign's draw in a few numbers.
-SELECT summary FROM draws WHERE campaign = ?1
+-- A draw in a few numbers.
+SELECT summary FROM draws WHERE campaign = ?1 AND number = ?2
 
--- draw_records --
--- Losses and wins in the draws of a unit other than the campaign ?2, of each member or of one.
+-- histories --
+-- Losses and wins in the draws of a unit other than draw ?3 of the campaign ?2, of each member or of one.
 SELECT member, sum(1 - won), sum(won)
 FROM campaigns CROSS JOIN shares USING (campaign)
-WHERE unit = ?1 AND campaign <> ?2 AND (?3 IS NULL OR member = ?3)
+WHERE unit = ?1 AND NOT (campaign = ?2 AND number = ?3) AND (?4 IS NULL OR member = ?4)
 GROUP BY member
 
 -- draw --
--- The file of the campaign's draw.
-SELECT file FROM draws WHERE campaign = ?1
+-- The file of a draw.
+SELECT file FROM draws WHERE campaign = ?1 AND number = ?2
 
 -- dead_letters --
 -- The campaign's dead letters.

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.domain.campaign import Weights
-from engine.domain.policies.ballot import NEVER_DRAWN, Record, weight
+from engine.domain.share import NEVER_DRAWN, History, weight
 
 WEIGHTS = Weights(loss=50, win=30, min=40, max=220)
 
@@ -14,8 +14,8 @@ WEIGHTS = Weights(loss=50, win=30, min=40, max=220)
      (1, 1, 1_200)],
 )  # fmt: skip
 def test_losses_raise_and_wins_lower_within_bounds(losses: int, wins: int, thousandths: int) -> None:
-    assert weight(WEIGHTS, Record(losses, wins)) == thousandths
+    assert weight(WEIGHTS, History(losses, wins)) == thousandths
 
 
 def test_without_weights_all_are_alike() -> None:
-    assert weight(None, Record(5, 5)) == weight(WEIGHTS, NEVER_DRAWN) == 1_000
+    assert weight(None, History(5, 5)) == weight(WEIGHTS, NEVER_DRAWN) == 1_000
