@@ -79,6 +79,8 @@ def refusal(call: Call, made: Decision) -> Answer:
             return problems.not_open(fact, now_ms, iso(fact), call.language, made.as_of_seq)
         case "invalid":
             return problems.invalid([Fault("/wish", "nothing_drawn")], call.language)
+        case "not_open":
+            return problems.response("not_open", call.language, as_of_seq=made.as_of_seq)
         case "overlap":
             return problems.response("overlap", call.language, str(fact), as_of_seq=seq, offering=fact)
         case "limit_reached":

@@ -16,7 +16,7 @@ from engine.domain.gcra import NS_PER_S
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:seatrush:problem:"
-RETRY_AFTER_S: Final = {"not_ready": (2, 4), "overloaded": (1, 3), "unknown": (1, 2)}
+RETRY_AFTER_S: Final = {"not_open": (60, 120), "not_ready": (2, 4), "overloaded": (1, 3), "unknown": (1, 2)}
 """From and to: each client is told another moment, so that they do not come back all at once."""
 UNAVAILABLE: Final = 503
 NOT_OPEN_RETRY_S_MAX: Final = 31_536_000
@@ -53,8 +53,8 @@ _TEXTS: Final[dict[str, dict[Language, tuple[str, str]]]] = {
         "en": ("Closed", "Sign-up for this offering has ended."),
     },
     "not_open": {
-        "zh": ("报名未开始", "该活动的报名尚未开始，开始时间见 opens_at。"),
-        "en": ("Not open yet", "Sign-up for this offering has not begun; it opens at opens_at."),
+        "zh": ("报名未开始", "该活动的报名尚未开始，已知的开始时间见 opens_at。"),
+        "en": ("Not open yet", "Sign-up for this offering has not begun; opens_at says when it will, where known."),
     },
     "not_eligible": {
         "zh": ("不符合条件", "您不符合该活动名额池的条件。"),

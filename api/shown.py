@@ -8,6 +8,7 @@ from msgspec import Raw
 from api import views
 from engine.domain import policies
 from engine.domain.definition import Definition
+from engine.domain.instants import iso
 from engine.live.counts import Counts
 
 
@@ -28,9 +29,13 @@ class _Gaps:
     def draw(self, offering: str) -> Raw:
         return self.seq
 
+    def met_at(self, offering: str) -> Raw:
+        return self.seq
+
 
 _GAPS: Final = cast("Counts", _Gaps())
 _SEQ: Final = b"seq"
+_MET: Final = b"met/"
 
 
 class Shown:
@@ -46,6 +51,8 @@ class Shown:
             fields.append(f"waiting/{name}".encode())
             if policies.collects_until(offering):
                 fields += (f"entered/{name}".encode(), f"draw/{name}".encode())
+            if offering.policy.name in views.OPENED_BY_DEMAND:
+                fields.append(_MET + name.encode())
             whole += fields
             self._offerings[name] = _Template(views.offering(offering, _GAPS), fields)
         self._whole = _Template(views.campaign(definition, _GAPS), [*whole, _SEQ])
@@ -75,8 +82,13 @@ class _Template:
         numbers = {_SEQ: b"%d" % counts.seq, **counts.fields}
         parts = [self._chunks[0]]
         for field, chunk in zip(self._fields, self._chunks[1:], strict=True):
-            parts += (numbers.get(field, b"0"), chunk)
+            number = numbers.get(field, b"0")
+            parts += (_moment(number) if field.startswith(_MET) else number, chunk)
         return b"".join(parts)
+
+
+def _moment(milliseconds: bytes) -> bytes:
+    return b"null" if milliseconds == b"0" else f'"{iso(int(milliseconds))}"'.encode()
 
 
 class Showcase:

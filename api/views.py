@@ -1,7 +1,7 @@
 """What clients see: the engine's values as JSON documents. The OpenAPI document takes its schemas from here."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -11,8 +11,12 @@ from engine.domain import policies
 from engine.domain.definition import Definition
 from engine.domain.enrollment import Record, Status
 from engine.domain.instants import iso
+from engine.domain.policies import poll, second_class
 from engine.drawing import Mine
 from engine.live.counts import Counts
+
+OPENED_BY_DEMAND: Final = frozenset({poll.POLICY.name, second_class.POLICY.name})
+"""The policies of offerings that open when enough members ask."""
 
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -78,7 +82,7 @@ class DrawShare(Struct, frozen=True):
     member: str
     """The pseudonym, as in the draw's file."""
     weight: Annotated[float, Meta(ge=0)]
-    """1 is usual: of the entry that was drawn, before the draw what it would be now."""
+    """1 is usual: of the entry that was drawn, before the draw what it would be now. 0 where votes made the order."""
     losses: Count
     """Of other draws of the unit, so far: those that gave no seat."""
     wins: Count
@@ -100,6 +104,8 @@ class OfferingView(documents.Offering, frozen=True, kw_only=True):
     """Of an offering with a draw: the entries that have no result yet."""
     draw: Count | UnsetType = UNSET
     """The number of its draw, 0 before it has begun."""
+    met_at: Moment | UnsetType | None = UNSET
+    """When as many had voted, or waited, as a poll or a second class needs; null before."""
 
 
 class CampaignView(documents.Campaign, frozen=True, kw_only=True):
@@ -263,6 +269,8 @@ def offering(document: documents.Offering, counts: Counts) -> OfferingView:
     fields["waiting"] = counts.waiting(document.offering)
     if policies.collects_until(document):
         fields |= {"entered": counts.entered(document.offering), "draw": counts.draw(document.offering)}
+    if document.policy.name in OPENED_BY_DEMAND:
+        fields["met_at"] = counts.met_at(document.offering)
     return OfferingView(**fields)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from engine.domain import campaign as documents
 from engine.domain import draw, lottery
 from engine.domain.definition import PackedOffering
-from engine.domain.draw import Draw, DrawnOffering, DrawnPool, Entry, Wish
+from engine.domain.draw import Draw, DrawnOffering, DrawnPool, Entry, Order, Wish
 from engine.domain.enrollment import Record
 from engine.domain.lottery import Lottery
 from engine.domain.share import NEVER_DRAWN, Cut, History, Share, Summary, Wished, weight
@@ -30,27 +30,29 @@ def conduct(
     histories: Mapping[str, History],
 ) -> tuple[bytes, Summary, list[Share]]:
     """A draw whose entries do not change any more: the file that is published, and each one's share."""
-    offerings = {name: _offering.decode(packed) for name, packed in reading.offerings.items()}
+    offerings = {
+        each.offering: _offering.decode(reading.offerings[each.offering]) for each in document.offerings
+    }
     seed = lottery.seed(drawn.secret, number)
+    order = _order(offerings, reading.counts, number)
     wishes: dict[str, list[Record]] = {}
     for _, record in _entries(reading, number):
         wishes.setdefault(record.member, []).append(record)
-    weights = {member: weight(document.weights, histories.get(member, NEVER_DRAWN)) for member in wishes}
-    pseudonyms = {member: lottery.pseudonym(reading.campaign, drawn.commitment, member) for member in wishes}
-    entries = (
+    entries = [
         Entry(
-            pseudonyms[member],
-            weights[member],
+            lottery.pseudonym(reading.campaign, drawn.commitment, member),
+            weight(document.weights if order == "lottery" else None, histories.get(member, NEVER_DRAWN)),
             _holds(reading, member),
             [
                 Wish(record.offering, list(_pools(offerings[record.offering], record.queues, reading.at)))
                 for record in sorted(entered, key=lambda record: (record.wish, record.seq))
             ],
+            min(record.seq for record in entered) if order == "votes" else 0,
         )
         for member, entered in wishes.items()
-    )
-    names = {pseudonym: member for member, pseudonym in pseudonyms.items()}
-    order = lottery.order(seed, {pseudonym: weights[member] for pseudonym, member in names.items()})
+    ]
+    names = {entry.member: member for entry, member in zip(entries, wishes, strict=True)}
+    ordered = draw.in_order(order, seed, entries)
     conducted = draw.conduct(
         reading.campaign,
         number,
@@ -59,21 +61,34 @@ def conduct(
         [_drawn(name, offering, reading.counts, number) for name, offering in offerings.items()],
         entries,
         order,
+        ordered,
     )
-    shares = list(_shares(conducted, order, names))
+    shares = list(_shares(conducted, ordered, names))
     return msgspec.json.encode(conducted), _summary(conducted, shares), shares
 
 
-def _shares(drawn: Draw, order: Sequence[str], names: Mapping[str, str]) -> Iterator[Share]:
-    """What each member had, in the order of the draw; `names` has the ids by pseudonym."""
+def _order(offerings: Mapping[str, PackedOffering], counts: Mapping[str, int], number: int) -> Order:
+    """That of a draw's offerings, which have one; by votes also where none is needed, since a poll failed."""
+    drawn = [name for name in offerings if _is_in(name, counts, number)]
+    by_votes = any(offerings[name].by_votes or _has_failed(name, offerings[name], counts) for name in drawn)
+    return "votes" if by_votes else "lottery"
+
+
+def _has_failed(name: str, offering: PackedOffering, counts: Mapping[str, int]) -> bool:
+    """Whether too few have voted."""
+    return offering.threshold > 0 and not counts.get(f"met/{name}")
+
+
+def _shares(drawn: Draw, ordered: Sequence[str], names: Mapping[str, str]) -> Iterator[Share]:
+    """What each member had, in order; `names` has the ids by pseudonym."""
     entries = {entry.member: entry for entry in drawn.entries}
     became = {(result.member, result.offering): result for result in drawn.results}
-    for place, pseudonym in enumerate(order, start=1):
+    for place, pseudonym in enumerate(ordered, start=1):
         entry = entries[pseudonym]
         mine = [became[pseudonym, wish.offering] for wish in entry.wishes]
         yield Share(
             names[pseudonym],
-            entry.weight,
+            entry.weight if drawn.order == "lottery" else 0,
             place,
             any(result.status == "confirmed" for result in mine),
             [Wished(result.offering, result.status, result.pool) for result in mine],
@@ -132,11 +147,14 @@ def _pools(offering: PackedOffering, queues: Sequence[str], now_ms: int) -> Iter
 
 
 def _drawn(name: str, offering: PackedOffering, counts: Mapping[str, int], number: int) -> DrawnOffering:
+    gives = not _has_failed(name, offering, counts)
     pools = [
-        DrawnPool(pool.pool, max(0, pool.capacity - counts.get(f"taken/{name}/{pool.pool}", 0)))
+        DrawnPool(
+            pool.pool, max(0, pool.capacity - counts.get(f"taken/{name}/{pool.pool}", 0)) if gives else 0
+        )
         for pool in offering.pools
     ]
-    places = max(0, offering.waiting_max - counts.get(f"waiting/{name}", 0))
+    places = max(0, offering.waiting_max - counts.get(f"waiting/{name}", 0)) if gives else 0
     return DrawnOffering(
         name,
         offering.kind,

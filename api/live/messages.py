@@ -96,6 +96,8 @@ class Counts(Out, frozen=True, tag="counts"):
     campaign: str
     offering: str
     pools: dict[str, PoolCounts]
+    entered: int | UnsetType = UNSET
+    """Of an offering that collects entries or votes: those that have no result yet."""
 
 
 class Opened(Out, frozen=True, tag="opened"):

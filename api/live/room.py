@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from msgspec import UNSET, UnsetType
+
 from api.live import messages
 from api.live.messages import PoolCounts
 from engine.clock import Clock
-from engine.domain.definition import Definition
+from engine.domain import policies
+from engine.domain.definition import Definition, milliseconds
 from engine.domain.instants import iso
+from engine.domain.policies import second_class
 from engine.live.counts import Counts
 
 PERIOD_S: Final = 0.25
@@ -56,13 +60,16 @@ class Room:
         frames = [_counts(definition, counts, offering) for offering in offerings]
         for name in offerings:
             document = definition.offerings[name].document
-            if document.opens.timestamp() * 1000 <= now_ms < document.closes.timestamp() * 1000:
-                frames.append(_opened(definition.campaign, name, int(document.opens.timestamp() * 1000)))
+            opens_at = iso(milliseconds(document.opens))
+            if document.policy.name == second_class.POLICY.name:
+                opens_at = counts.met_at(name) or ""
+            if opens_at and milliseconds(document.opens) <= now_ms < milliseconds(document.closes):
+                frames.append(_opened(definition.campaign, name, opens_at))
         return b"".join(frames)
 
     async def opened(self, campaign: str, offerings: Iterable[tuple[str, int]]) -> None:
         """Tell that windows have begun: the offerings, and when, UTC milliseconds."""
-        frames = {offering: _opened(campaign, offering, at) for offering, at in offerings}
+        frames = {offering: _opened(campaign, offering, iso(at)) for offering, at in offerings}
         await self._send(frames)
 
     async def rest(self) -> None:
@@ -105,8 +112,11 @@ def _counts(definition: Definition, counts: Counts, name: str) -> bytes:
         pool.pool: PoolCounts(pool.capacity, counts.taken(name, pool.pool), waiting)
         for pool in definition.offerings[name].document.pools
     }
-    return messages.frame(messages.Counts(definition.campaign, name, pools))
+    entered: int | UnsetType = UNSET
+    if policies.collects_until(definition.offerings[name].document):
+        entered = counts.entered(name)
+    return messages.frame(messages.Counts(definition.campaign, name, pools, entered))
 
 
-def _opened(campaign: str, offering: str, at: int) -> bytes:
-    return messages.frame(messages.Opened(campaign, offering, iso(at)))
+def _opened(campaign: str, offering: str, at: str) -> bytes:
+    return messages.frame(messages.Opened(campaign, offering, at))

@@ -17,6 +17,7 @@ OFFERINGS_MAX = 1_000
 POOLS_MAX = 64
 SESSIONS_MAX = 400
 CAPACITY_MAX = 10_000_000
+WAITING_MAX = 1_000_000
 LIMITS_MAX = 16
 WISHES_MAX = 1_000
 PERCENT_MAX = 10_000
@@ -70,10 +71,11 @@ class Limit(Document, frozen=True):
 
 
 class Rules(Document, frozen=True):
-    """Rules that hold over all offerings of a campaign."""
+    """Rules that hold over all offerings of a campaign. `votes_max` is how many votes a member has in its polls."""
 
     limits: Annotated[list[Limit], Meta(max_length=LIMITS_MAX)] = []
     overlaps_allowed: bool = True
+    votes_max: Annotated[int, Meta(ge=1, le=OFFERINGS_MAX)] | None = None
 
 
 class Place(Document, frozen=True):
@@ -114,7 +116,7 @@ class Waitlist(Document, frozen=True):
     `auto` confirms the first of it, `offer` gives it `offer_ttl_s` seconds to accept.
     """
 
-    size_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    size_max: Annotated[int, Meta(ge=0, le=WAITING_MAX)] = 0
     promotion: Literal["auto", "offer"] = "auto"
     offer_ttl_s: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] = 1800
 
@@ -124,11 +126,24 @@ class PolicyChoice(Document, frozen=True):
 
     `grace_s`: of `first_come`, the seconds from `opens` on in which all who ask are equal, and are drawn at their end.
     `intents_open`: from then on one may ask beforehand, and counts as one who asked in the first second.
+
+    `threshold`, `until`: of `poll`, the votes with which the offering opens, and the deadline for them. `seats_by`:
+    whether those who voted come in the order of their votes or of a draw. `kept_s`: the seconds for which a seat is
+    kept for each of them to confirm; without it they have it outright.
+
+    `of`, `waiting`, `kept_s`: of `second_class`, the members who must wait for the offering `of` before this one opens,
+    and the seconds for which it then is for them alone.
     """
 
     name: Label = "first_come"
     grace_s: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] | None = None
     intents_open: Instant | None = None
+    threshold: Annotated[int, Meta(ge=1, le=WAITING_MAX)] | None = None
+    until: Instant | None = None
+    seats_by: Literal["votes", "draw"] | None = None
+    kept_s: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] | None = None
+    of: Id | None = None
+    waiting: Annotated[int, Meta(ge=1, le=WAITING_MAX)] | None = None
 
 
 class Offering(Document, frozen=True):

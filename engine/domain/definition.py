@@ -15,6 +15,7 @@ from engine.domain import campaign as documents
 from engine.domain import eligibility, policies
 from engine.domain.lottery import Lottery
 from engine.domain.person import Person
+from engine.domain.policies import poll, second_class
 
 
 class OfferingDefinition(Struct, frozen=True):
@@ -80,6 +81,18 @@ class PackedOffering(Struct, frozen=True, omit_defaults=True):
     """Until when sign-ups are collected for a draw."""
     intents_open: int = 0
     """From when on sign-ups are collected, where that is before `opens`."""
+    threshold: int = 0
+    """Of a poll: the votes with which it opens."""
+    by_votes: bool = False
+    """Whether the draw goes by the order of the votes."""
+    kept_ms: int = 0
+    """How long seats are kept: of a poll for each who voted, of a second class for those who wait."""
+    of: str = ""
+    """Of a second class: the offering for which its members wait."""
+    second: str = ""
+    """The second class of this offering."""
+    second_waiting: int = 0
+    """How many must wait for it to open."""
 
 
 class Timer(Struct, frozen=True, array_like=True):
@@ -156,19 +169,27 @@ def _bits(mask: int) -> Iterator[int]:
 def pack_offerings(document: documents.Campaign) -> bytes:
     """What the scripts need of the offerings: a msgpack array of {name, PackedOffering}."""
     crossing = [[]] * len(document.offerings) if document.rules.overlaps_allowed else overlaps(document)
+    seconds = {
+        offering.policy.of: offering
+        for offering in document.offerings
+        if offering.policy.name == second_class.POLICY.name
+    }
     return msgspec.msgpack.encode(
         [
-            (offering.offering, _packed(offering, others))
+            (offering.offering, _packed(offering, others, seconds.get(offering.offering)))
             for offering, others in zip(document.offerings, crossing, strict=True)
         ]
     )
 
 
-def _packed(offering: documents.Offering, others: list[str]) -> PackedOffering:
+def _packed(
+    offering: documents.Offering, others: list[str], second: documents.Offering | None
+) -> PackedOffering:
+    choice = offering.policy
     cancel_until = offering.cancel_until or min(session.starts for session in offering.sessions)
     return PackedOffering(
         kind=offering.kind,
-        policy=offering.policy.name,
+        policy=choice.name,
         opens=milliseconds(offering.opens),
         closes=milliseconds(offering.closes),
         cancel_until=milliseconds(cancel_until),
@@ -189,14 +210,25 @@ def _packed(offering: documents.Offering, others: list[str]) -> PackedOffering:
         ],
         overlaps=others,
         collects=milliseconds(collects) if (collects := policies.collects_until(offering)) else 0,
-        intents_open=milliseconds(intents) if (intents := offering.policy.intents_open) else 0,
+        intents_open=milliseconds(choice.intents_open) if choice.intents_open else 0,
+        threshold=choice.threshold or 0,
+        by_votes=choice.name == poll.POLICY.name and choice.seats_by != "draw",
+        kept_ms=(choice.kept_s or 0) * 1000,
+        of=choice.of or "",
+        second=second.offering if second else "",
+        second_waiting=second.policy.waiting or 0 if second else 0,
     )
 
 
 def pack_rules(document: documents.Campaign) -> bytes:
-    """The limits as the scripts read them: an array of {max, per, kinds}, kinds empty for all."""
+    """The limits as the scripts read them: {votes_max, limits of {max, per, kinds}}; kinds are empty for all.
+
+    votes_max is left out where there is none.
+    """
+    rules = document.rules
+    limits = [{"max": limit.max, "per": limit.per, "kinds": limit.kinds or []} for limit in rules.limits]
     return msgspec.msgpack.encode(
-        [{"max": limit.max, "per": limit.per, "kinds": limit.kinds or []} for limit in document.rules.limits]
+        {"limits": limits} | ({"votes_max": rules.votes_max} if rules.votes_max else {})
     )
 
 
@@ -204,7 +236,8 @@ def pack_timers(document: documents.Campaign) -> bytes:
     """Every moment of the document at which something happens by itself: a msgpack array of Timer."""
     found = []
     for offering in document.offerings:
-        found.append(Timer(milliseconds(offering.opens), f"opens/{offering.offering}"))
+        if offering.policy.name != second_class.POLICY.name:
+            found.append(Timer(milliseconds(offering.opens), f"opens/{offering.offering}"))
         found.append(Timer(milliseconds(offering.closes), f"closes/{offering.offering}"))
         found += [
             Timer(milliseconds(pool.releases), f"releases/{offering.offering}/{pool.pool}")

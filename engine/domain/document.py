@@ -12,7 +12,7 @@ import msgspec
 from engine.domain import shapes, strict_json, strict_yaml
 from engine.domain.campaign import Campaign, PolicyChoice
 from engine.domain.faults import Fault, Found, Path, fault, pointer
-from engine.domain.policies import POLICIES, first_come
+from engine.domain.policies import POLICIES, first_come, poll, second_class
 
 MAX_BYTES: Final = 1024 * 1024
 
@@ -69,13 +69,40 @@ def _check_campaign(campaign: Any, found: Found) -> None:
             _check_policy(offering, (path, "policy"), found)
         if (offering.party_max or 1) > 1:
             found.add((path, "party_max"), "party_not_available")
+    _check_second_classes(offerings, found)
+    rules = campaign.rules
+    if rules is not None and rules.votes_max is not None and not any(map(_is_poll, offerings)):
+        found.add(((None, "rules"), "votes_max"), "no_poll")
     if campaign.weights is not None and not any(map(_is_drawn, offerings)):
         found.add((None, "weights"), "no_draw")
+
+
+def _check_second_classes(offerings: list[Any], found: Found) -> None:
+    """Each is of an offering that takes sign-ups itself, and has no other second class."""
+    chosen = {each.offering: each.policy and each.policy.name for each in offerings if each.offering}
+    first_of: dict[str, int] = {}
+    for index, offering in enumerate(offerings):
+        choice = offering.policy
+        if not choice or choice.name != second_class.POLICY.name or choice.of is None:
+            continue
+        path: Path = ((((None, "offerings"), index), "policy"), "of")
+        if choice.of not in chosen:
+            found.add(path, "no_such_offering", name=choice.of)
+        elif chosen[choice.of] == second_class.POLICY.name:
+            found.add(path, "of_second_class")
+        elif (first := first_of.setdefault(choice.of, index)) != index:
+            found.add(path, "duplicate", first=f"/offerings/{first}/policy/of")
+
+
+def _is_poll(offering: Any) -> bool:
+    return bool(offering.policy and offering.policy.name == poll.POLICY.name)
 
 
 def _is_drawn(offering: Any) -> bool:
     choice = offering.policy
     policy = POLICIES.get(choice.name) if choice and choice.name else None
+    if policy is poll.POLICY:
+        return bool(choice.seats_by == "draw")
     return policy is not None and (policy.family == "deferred" or choice.grace_s is not None)
 
 
@@ -127,8 +154,15 @@ def _check_policy(offering: Any, path: Path, found: Found) -> None:
     for field in PolicyChoice.__struct_fields__:
         if field not in ("name", *POLICIES[choice.name].fields) and shapes.is_given(choice, field):
             found.add((path, field), "not_of_policy", policy=choice.name)
+    for field in sorted(POLICIES[choice.name].required):
+        if not shapes.is_given(choice, field):
+            found.add((path, field), "missing")
     if choice.name == first_come.POLICY.name:
         _check_grace(offering, path, found)
+    if choice.until is not None and offering.closes and choice.until > offering.closes:
+        found.add((path, "until"), "after_close")
+    if choice.until is not None and offering.opens and choice.until <= offering.opens:
+        found.add((path, "until"), "not_after_opening")
 
 
 def _check_grace(offering: Any, path: Path, found: Found) -> None:

@@ -18,6 +18,7 @@ from engine.domain.campaign import Id, Kind, Limit
 FORMAT: Final = "seatrush-draw-1"
 WEIGHT_MAX: Final = 1_000_000
 
+Order = Literal["lottery", "votes"]
 Status = Literal["confirmed", "waitlisted", "not_drawn"]
 Digits32 = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Digits64 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -67,6 +68,8 @@ class Entry(Part, frozen=True, gc=False):
     """The offerings of the campaign that the member has a seat or a waiting place in before the draw."""
     wishes: Annotated[list[Wish], Meta(min_length=1)]
     """By rank, the dearest first."""
+    asked: Count = 0
+    """In the order `votes`, the seq of the vote; else 0."""
 
 
 class Result(Part, frozen=True, gc=False):
@@ -88,6 +91,8 @@ class Draw(Part, frozen=True, gc=False):
     """Among the draws of the campaign, from 1."""
     commitment: Digits64
     seed: Digits64
+    order: Order
+    """How the members are ordered: by lot, or by their votes."""
     limits: list[Limit]
     offerings: list[DrawnOffering]
     entries: list[Entry]
@@ -111,25 +116,36 @@ def conduct(
     limits: Sequence[Limit],
     offerings: Sequence[DrawnOffering],
     entries: Iterable[Entry],
-    order: Sequence[str] | None = None,
+    order: Order = "lottery",
+    ordered: Sequence[str] | None = None,
 ) -> Draw:
     """Decide, and put together what is published. The entries may come in any order.
 
-    `order` is the lottery's, for those who have it already.
+    `ordered` is what `in_order` gives, for those who have it already.
     """
     entries = _canonical(entries)
+    if ordered is None:
+        ordered = in_order(order, seed, entries)
     return Draw(
         format=FORMAT,
         campaign=campaign,
         number=number,
         commitment=lottery.commitment(seed, number),
         seed=seed.hex(),
+        order=order,
         limits=list(limits),
         offerings=list(offerings),
         entries=entries,
         entries_digest=entries_digest(entries),
-        results=decide(seed, limits, offerings, entries, order),
+        results=decide(seed, limits, offerings, entries, ordered),
     )
+
+
+def in_order(order: Order, seed: bytes, entries: Sequence[Entry]) -> list[str]:
+    """The members in the order in which they are served."""
+    if order == "votes":
+        return [entry.member for entry in sorted(entries, key=lambda entry: (entry.asked, entry.member))]
+    return lottery.order(seed, {entry.member: entry.weight for entry in entries})
 
 
 def entries_digest(entries: Iterable[Entry]) -> str:
@@ -146,20 +162,20 @@ def decide(
     limits: Sequence[Limit],
     offerings: Sequence[DrawnOffering],
     entries: Iterable[Entry],
-    order: Sequence[str] | None = None,
+    ordered: Sequence[str] | None = None,
 ) -> list[Result]:
-    """One result for each wish, in the order of settlement.
+    """One result for each wish, in the order of settlement; `ordered` is what `in_order` gives, if not the lottery's.
 
-    First the seats, in rounds: in each, every member in the order of the lottery gets one seat at most. Then the
+    First the seats, in rounds: in each, every member in order gets one seat at most. Then the
     waiting places in the same way; their order here is that of waiting. Then what is left, not drawn.
 
     A member enters once and names an offering once; every offering and pool that an entry names is in `offerings`,
     else KeyError.
     """
     by_member = {entry.member: entry for entry in entries}
-    if order is None:
-        order = lottery.order(seed, {member: entry.weight for member, entry in by_member.items()})
-    claims = [_Claim(by_member[member]) for member in order]
+    if ordered is None:
+        ordered = in_order("lottery", seed, list(by_member.values()))
+    claims = [_Claim(by_member[member]) for member in ordered]
     stock = _Stock(limits, offerings)
     results = _in_rounds(claims, stock.seat)
     results += _in_rounds(claims, stock.place)
@@ -313,7 +329,9 @@ def _unknown(draw: Draw) -> Iterator[Mismatch]:
 
 def _compare(draw: Draw) -> list[Mismatch]:
     """The results against those that follow from the rest."""
-    due = decide(bytes.fromhex(draw.seed), draw.limits, draw.offerings, draw.entries)
+    seed = bytes.fromhex(draw.seed)
+    ordered = in_order(draw.order, seed, draw.entries)
+    due = decide(seed, draw.limits, draw.offerings, draw.entries, ordered)
     differing = [
         (place, expected, given)
         for place, (expected, given) in enumerate(zip_longest(due, draw.results), 1)

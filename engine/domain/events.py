@@ -30,6 +30,7 @@ EventType = Literal[
     "published",  # a version of the campaign document
     "opened",  # an offering's window began
     "closed",  # an offering's window ended
+    "threshold_met",  # as many have voted as a poll needs
     "draw_began",  # the entries of an offering are what they are
     "draw_ended",  # every entry has its result
     "released",  # a pool was opened to all who are eligible for any pool of its offering
@@ -58,7 +59,7 @@ class Header(Struct, frozen=True, array_like=True):
     position: int = 0
     """The position on the waitlist that the sign-up was answered with."""
     offering: str = ""
-    """Of `opened`, `closed`, `released`, `draw_began` and `draw_ended`."""
+    """Of `opened`, `closed`, `released`, `threshold_met`, `draw_began` and `draw_ended`."""
     pool: str = ""
     """Of `released`."""
     version: int = 0

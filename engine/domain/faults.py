@@ -177,6 +177,17 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "本批次没有抽签，不需要权重。",
         "This campaign has no draw for which weights would count.",
     ),
+    "after_close": ("不得晚于报名截止。", "Must not be after sign-up closes."),
+    "not_after_opening": ("必须晚于报名开始。", "Must be after sign-up opens."),
+    "no_poll": (
+        "本批次没有征集意向的活动，不需要票数上限。",
+        "This campaign has no poll for which votes would count.",
+    ),
+    "no_such_offering": ("没有活动“{name}”。", 'There is no offering "{name}".'),
+    "of_second_class": (
+        "第二班之后不能再设第二班。",
+        "A second class has no second class of its own.",
+    ),
     "grace_too_long": (
         "宽限期必须在报名截止前结束。",
         "The grace window must end before sign-up closes.",

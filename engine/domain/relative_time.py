@@ -7,7 +7,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-INSTANTS: Final = frozenset({"opens", "closes", "cancel_until", "releases", "starts", "ends", "intents_open"})
+INSTANTS: Final = frozenset(
+    {"opens", "closes", "cancel_until", "releases", "starts", "ends", "intents_open", "until"}
+)
 """The fields of a campaign document that are instants."""
 
 _DISTANCE = re.compile(r"([+-][0-9]{1,12})([smhd])")

@@ -24,7 +24,7 @@ class Share(Struct, frozen=True, gc=False):
 
     member: str
     weight: int
-    """In thousandths."""
+    """In thousandths; 0 where the order was that of votes, which does not count as a draw by lot."""
     place: int
     """In the order of the draw, from 1."""
     won: bool

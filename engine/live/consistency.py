@@ -62,7 +62,7 @@ class Consistency:
         self._seating = Seating(self.capacities, "Redis")
         self._counts = dict.fromkeys([f"waiting/{name}" for name in reading.offerings], 0)
         for name, offering in self._offerings.items():
-            if offering is not None and offering.collects:
+            if offering is not None and (offering.collects or offering.of):
                 self._counts[f"entered/{name}"] = 0
         self._waiting: dict[str, float] = {}
         self._queues: dict[str, float] = {}
@@ -123,7 +123,7 @@ class Consistency:
         for name in sorted(self._counts.keys() | self._reading.counts.keys()):
             kind, _, subject = name.partition("/")
             count = self._reading.counts.get(name, 0)
-            if kind in ("mark", "draw"):
+            if kind in ("mark", "draw", "met"):
                 continue
             if name not in self._counts:
                 yield Difference(subject, f"has the count {kind}, {count}, and is not in the document")

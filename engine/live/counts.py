@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from engine.clock import Clock
 from engine.domain import outcome
+from engine.domain.instants import iso
 from engine.live.decisions import Decisions
 from engine.live.server import Server
 
@@ -34,6 +35,11 @@ class Counts(Struct, frozen=True):
     def entered(self, offering: str) -> int:
         """Entries in a draw that has not settled them yet."""
         return int(self.fields.get(f"entered/{offering}".encode(), 0))
+
+    def met_at(self, offering: str) -> str | None:
+        """When as many had voted or waited as a poll or a second class needs, None before."""
+        met = int(self.fields.get(f"met/{offering}".encode(), 0))
+        return iso(met) if met else None
 
     def draw(self, offering: str) -> int:
         """The number of an offering's draw, 0 before it has begun."""

@@ -8,7 +8,7 @@ PREFIX: Final = "seatrush"
 PARTS: Final = (
     "META",  # hash: epoch, seq, version, gate, rules, document; of draws: lottery, draw_at, draws, drawing, settled
     "OFFERINGS",  # hash: offering -> msgpack map (domain.definition.PackedOffering)
-    "COUNTS",  # hash: taken/<offering>/<pool>, mark/<offering>/<pool>, waiting/…, entered/…, draw/<offering> -> integer
+    "COUNTS",  # hash: taken/<offering>/<pool>, mark/…, and waiting/<offering>, entered/…, draw/…, met/… -> integer
     "FREE",  # sorted set by name: <offering>/<pool>/<seat>, the free numbers below the mark
     "ENROLLMENTS",  # hash: enrollment -> msgpack array (domain.enrollment.Record)
     "MEMBERS",  # hash: member -> msgpack array (live.members.Entry of each live one); kept when there is none left

@@ -1,6 +1,6 @@
 #!lua
--- Begins and ends a campaign's draws, one after the other. The offerings that stop collecting at the same moment are one
--- draw. Between its begin and its end no entry of it changes, and no document is published.
+-- Begins and ends a campaign's draws, one after the other. The offerings that stop collecting at the same moment, and
+-- whose order is of the same kind, are one draw. Between its begin and its end no entry of it changes, and no document is published.
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  begin the next unless one is under way, end, or progress: no more than the answer
@@ -33,9 +33,14 @@ local function log_draw(kind, offering, number)
   log({SCHEMA, kind, now, SYSTEM[1], SYSTEM[2], '', '', '', 0, offering.name, '', number}, false)
 end
 
+-- Also a poll that has failed, which needs no lottery.
+local function by_votes(offering)
+  return offering.by_votes == true or (offering.threshold ~= nil and offering.met == 0)
+end
+
 local settled = tonumber(redis.call('HGET', Key.META, 'settled') or 0)
 if ARGV[1] == 'begin' and drawing == 0 then
-  local at = next_draw_at(all)
+  local at, first = next_draw_at(all)
   if not at or at > now then
     commit()
     return {Outcome.WRONG_STATE}
@@ -43,7 +48,7 @@ if ARGV[1] == 'begin' and drawing == 0 then
   drawing = redis.call('HINCRBY', Key.META, 'draws', 1)
   settled = 0
   for _, offering in ipairs(all) do
-    if draws_at(offering) == at then
+    if draws_at(offering) == at and by_votes(offering) == by_votes(first) then
       offering.draw = drawing
       offering.changed = true
       log_draw('draw_began', offering, drawing)

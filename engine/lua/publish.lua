@@ -66,7 +66,7 @@ for _, pair in ipairs(cmsgpack.unpack(ARGV[6])) do
   offerings_now[#offerings_now + 1] = pair[2]
   packed_offerings[#packed_offerings + 1] = pair[1]
   packed_offerings[#packed_offerings + 1] = cmsgpack.pack(pair[2])
-  pair[2].draw = 0
+  pair[2].draw, pair[2].met = 0, 0
 end
 
 local function new_capacity(offering, pool)
@@ -139,14 +139,16 @@ for _, offering in ipairs(old) do
     redis.call('ZREM', Key.TIMERS, name)
   end
   redis.call('ZREM', Key.TIMERS, 'promote/' .. offering.name)
-  if new[offering.name] and new[offering.name].collects then
-    new[offering.name].draw = offering.draw
+  local successor = new[offering.name]
+  if successor and (successor.collects or successor.of) then
+    successor.draw, successor.met = offering.draw, offering.met
   else
-    redis.call('HDEL', Key.COUNTS, 'entered/' .. offering.name, 'draw/' .. offering.name)
+    redis.call('HDEL', Key.COUNTS, 'entered/' .. offering.name, 'draw/' .. offering.name,
+      'met/' .. offering.name)
   end
   if not new[offering.name] then
     redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name)
-  elseif offering.waiting > 0 then
+  elseif offering.waiting + offering.entered > 0 then
     redis.call('ZADD', Key.TIMERS, now, 'promote/' .. offering.name)
   end
 end

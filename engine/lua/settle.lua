@@ -52,7 +52,7 @@ local function settle(enrollment, status, pool)
     counts_from_now(record[Record.MEMBER], enrollment)
     if status == 'confirmed' then
       record[Record.QUEUES] = {}
-      seat(offering, pool_of(offering, pool), record, enrollment, offering.hold_ttl_ms)
+      seat(offering, pool_of(offering, pool), record, enrollment, offering.kept_ms or offering.hold_ttl_ms)
     else
       record[Record.STATUS] = status
       record[Record.TURN] = seq + 1

@@ -114,9 +114,23 @@ local function enrolled(live, limit)
   return number
 end
 
--- Returns "campaign" or "day", the kind of the first limit that is reached, or nil.
+local function votes(live)
+  local number = 0
+  for _, entry in ipairs(live) do
+    if entry[Entry.WISH] and offering_of(entry[Entry.OFFERING]).threshold then
+      number = number + 1
+    end
+  end
+  return number
+end
+
+-- Returns "poll", "campaign" or "day", the kind of the first limit that is reached, or nil.
 local function limit_reached(offering, live)
-  for _, limit in ipairs(limits()) do
+  local rules = rules_of_campaign()
+  if rules.votes_max and offering.threshold and offering.draw == 0 and votes(live) >= rules.votes_max then
+    return 'poll'
+  end
+  for _, limit in ipairs(rules.limits) do
     if counts_for(limit, offering.kind) then
       if limit.per == 'campaign' then
         if enrolled(live, limit) >= limit.max then
@@ -142,6 +156,34 @@ local function overlap(offering, live)
       end
     end
   end
+end
+
+local function entry_in(live, name)
+  for _, entry in ipairs(live) do
+    if entry[Entry.OFFERING] == name then
+      return entry
+    end
+  end
+end
+
+-- When a second class opens to a member, "" where nobody knows; nil when it has: first to those who wait for the other.
+local function opens_second_class_at(offering, live)
+  if offering.met == 0 then
+    return ''
+  end
+  local to_all = offering.met + (offering.kept_ms or 0)
+  local waits = entry_in(live, offering.of)
+  return not waits and to_all > now and to_all or nil
+end
+
+local function without(live, left)
+  local rest = {}
+  for _, entry in ipairs(live) do
+    if entry ~= left then
+      rest[#rest + 1] = entry
+    end
+  end
+  return rest
 end
 
 local function queues_for(offering, request, may_take)
@@ -208,8 +250,14 @@ local function enter(offering, request, may_take, live)
   }, record)
   offering.entered = offering.entered + 1
   offering.changed = true
+  note_demand(offering)
   add_live(member, {offering.name, enrollment, request[KEY], request[WANTED], 0, wish})
   return answer('entered', enrollment, packed_records[enrollment], 0)
+end
+
+-- Whether nothing is given any more: a ballot was drawn, or a poll had too few votes.
+local function has_had_its_draw(offering)
+  return offering.draw > 0 and (offering.policy == 'ballot' or (offering.policy == 'poll' and offering.met == 0))
 end
 
 local function decide(request)
@@ -226,12 +274,16 @@ local function decide(request)
     return refuse(Outcome.INVALID)
   end
   -- A clock may go back; a draw does not.
-  if offering.closes <= now or (offering.policy == 'ballot' and offering.draw > 0) then
+  if offering.closes <= now or has_had_its_draw(offering) then
     return refuse(Outcome.CLOSED)
   end
   local takes_from = offering.intents_open or offering.opens
   if takes_from > now then
     return refuse(Outcome.NOT_OPEN, takes_from)
+  end
+  local opens_at = offering.of and opens_second_class_at(offering, live)
+  if opens_at then
+    return refuse(Outcome.NOT_OPEN, opens_at)
   end
   local may_take = pools_for(offering, request)
   if not may_take then
@@ -246,20 +298,29 @@ local function decide(request)
     -- Who was collected comes before whoever asks now, and what the draw gives is known a moment later.
     return refuse(Outcome.NOT_READY)
   end
-  local limit = limit_reached(offering, live)
+  -- Of two classes a member is in one. The place in the queue for the first goes with a seat in the second.
+  local twin_name = offering.of or offering.second
+  local twin = twin_name and entry_in(live, twin_name)
+  local left = twin and offering.of and record_of(twin[Entry.ENROLLMENT])[Record.STATUS] == 'waitlisted' and twin
+  local others = left and without(live, left) or live
+  local limit = limit_reached(offering, others)
   if limit then
     return refuse(Outcome.LIMIT_REACHED, limit)
   end
-  local other = overlap(offering, live)
+  local other = twin and not left and twin[Entry.OFFERING] or overlap(offering, others)
   if other then
     return refuse(Outcome.OVERLAP, other)
   end
   if collecting then
     return enter(offering, request, may_take, live)
   end
-  local pool = policies[offering.policy](offering, may_take)
-  if not pool and offering.waiting >= offering.waiting_max then
+  local pool = first_free(offering, may_take)
+  if not pool and (left or offering.waiting >= offering.waiting_max) then
     return refuse(Outcome.SOLD_OUT)
+  end
+  if left then
+    local waiting = left[Entry.ENROLLMENT]
+    leave('cancelled', 'cancelled', {request[ACTOR], request[CHANNEL]}, offering_of(offering.of), waiting, record_of(waiting))
   end
   return enrol(offering, request, may_take, pool)
 end

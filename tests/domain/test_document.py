@@ -191,6 +191,8 @@ def test_unknown_fields(parent: str) -> None:
         ("/offerings/0/closes", "2026-12-05T16:00:00.001+08:00", "after_last_session"),
         ("/offerings/0/cancel_until", "2026-12-05T16:00:01+08:00", "after_last_session"),
         ("/weights", {"loss": 10}, "no_draw"),
+        ("/rules/votes_max", 2, "no_poll"),
+        ("/rules/votes_max", 0, "too_small"),
         ("/offerings/0/policy/grace_s", 0, "too_small"),
         ("/offerings/0/policy/grace_s", 7 * 24 * 3600, "grace_too_long"),
         ("/offerings/0/policy/intents_open", "2026-11-20T10:00:00+08:00", "intents_without_grace"),
@@ -211,6 +213,31 @@ def test_each_rule(pointer: str, value: object, code: str) -> None:
         ({"grace_s": 60, "intents_open": "2026-11-28T09:59:59.999+08:00"}, []),
         ({"grace_s": 60, "intents_open": "2026-11-28T10:00:00+08:00"}, [("intents_open", "not_before")]),
         ({"name": "ballot"}, []),
+        ({"name": "poll", "threshold": 15, "until": "2026-12-01T10:00:00+08:00"}, []),
+        (
+            {
+                "name": "poll",
+                "threshold": 15,
+                "until": "2026-12-01T10:00:00+08:00",
+                "seats_by": "draw",
+                "kept_s": 60,
+            },
+            [],
+        ),
+        ({"name": "poll"}, [("threshold", "missing"), ("until", "missing")]),
+        (
+            {"name": "poll", "threshold": 0, "until": 1},
+            [("threshold", "too_small"), ("until", "not_an_instant")],
+        ),
+        ({"name": "poll", "threshold": 1, "until": "2027-01-01T00:00:00Z"}, [("until", "after_close")]),
+        (
+            {"name": "poll", "threshold": 1, "until": "2026-11-28T10:00:00+08:00"},
+            [("until", "not_after_opening")],
+        ),
+        ({"name": "second_class", "of": "soap", "waiting": 9, "kept_s": 60}, []),
+        ({"name": "second_class"}, [("of", "missing"), ("waiting", "missing")]),
+        ({"name": "second_class", "of": "yoga", "waiting": 9}, [("of", "no_such_offering")]),
+        ({"name": "second_class", "of": "paper-cutting", "waiting": 9}, [("of", "of_second_class")]),
         ({"name": "ballot", "grace_s": 60}, [("grace_s", "not_of_policy")]),
         (
             {"name": "ballot", "grace_s": "x", "intents_open": None},
@@ -225,6 +252,15 @@ def test_what_belongs_to_a_policy(policy: dict[str, Any], faults: list[tuple[str
         return
     expected = [(f"/offerings/0/policy/{field}", code) for field, code in faults]
     assert [(each.path, each.code) for each in refused(raw)] == expected
+
+
+def test_a_first_class_has_one_second() -> None:
+    raw = documents.full()
+    offerings = [documents.offering(name) for name in ("a", "b", "c")]
+    for each in offerings[1:]:
+        each["policy"] = {"name": "second_class", "of": "a", "waiting": 5}
+    raw["offerings"] = offerings
+    assert refused(raw) == [Fault("/offerings/2/policy/of", "duplicate", {"first": "/offerings/1/policy/of"})]
 
 
 @pytest.mark.parametrize(("given_field", "other"), [("lon", "lat"), ("lat", "lon")])

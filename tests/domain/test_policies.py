@@ -8,6 +8,8 @@ def test_the_registry() -> None:
     assert {name: policy.family for name, policy in POLICIES.items()} == {
         "first_come": "immediate",
         "ballot": "deferred",
+        "poll": "deferred",
+        "second_class": "immediate",
     }
     assert all(policy.name == name for name, policy in POLICIES.items())
 

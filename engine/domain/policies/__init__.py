@@ -3,12 +3,14 @@
 from datetime import datetime
 from typing import Any, Final
 
-from engine.domain.policies import ballot, first_come
+from engine.domain.policies import ballot, first_come, poll, second_class
 from engine.domain.policies.policy import Policy
 
 _ALL = [
     first_come.POLICY,
     ballot.POLICY,
+    poll.POLICY,
+    second_class.POLICY,
 ]
 
 POLICIES: Final[dict[str, Policy]] = {policy.name: policy for policy in _ALL}

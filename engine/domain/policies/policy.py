@@ -24,5 +24,7 @@ class Policy(Struct, frozen=True):
     family: Family
     fields: frozenset[str] = frozenset()
     """What a document may say under this policy, besides its name."""
+    required: frozenset[str] = frozenset()
+    """What of these it must say."""
     collects_until: Callable[[Any], datetime | None] = _never
     """For a valid `campaign.Offering`: until when its sign-ups are collected for a draw, None when they are not."""

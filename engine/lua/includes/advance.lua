@@ -82,6 +82,7 @@ end
 
 function due.promote(offering)
   promote(offering)
+  note_demand(offering)
 end
 
 -- Returns whether more is due than this call may do.

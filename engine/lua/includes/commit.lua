@@ -13,8 +13,8 @@ local function commit()
         counts[#counts + 1] = names[2 * index + 1]
         counts[#counts + 1] = pool.mark
       end
-      if offering.collects then
-        for index, count in ipairs({offering.entered, offering.draw}) do
+      if offering.collects or offering.of then
+        for index, count in ipairs({offering.entered, offering.draw, offering.met}) do
           counts[#counts + 1] = names[2 * #offering.pools + 1 + index]
           counts[#counts + 1] = count
         end

@@ -25,15 +25,17 @@ local function count_names(offering)
     names[2 * index] = 'taken/' .. path
     names[2 * index + 1] = 'mark/' .. path
   end
-  if offering.collects then
+  if offering.collects or offering.of then
     names[#names + 1] = 'entered/' .. offering.name
     names[#names + 1] = 'draw/' .. offering.name
+    names[#names + 1] = 'met/' .. offering.name
   end
   return names
 end
 
 -- mark: the highest seat number ever given; the free ones below it are in FREE. Of an offering that collects entries
--- for a draw, draw is the number of the draw that it was or is in, 0 before.
+-- for a draw, draw is the number of the draw that it was or is in, 0 before. met is when as many had voted as a poll needs,
+-- or waited as a second class needs, 0 before.
 local function unpack_offering(name, packed)
   local offering = cmsgpack.unpack(packed)
   offering.name = name
@@ -43,6 +45,7 @@ local function unpack_offering(name, packed)
   local behind_pools = 2 * #offering.pools + 1
   offering.entered = tonumber(counts[behind_pools + 1] or 0)
   offering.draw = tonumber(counts[behind_pools + 2] or 0)
+  offering.met = tonumber(counts[behind_pools + 3] or 0)
   for index, pool in ipairs(offering.pools) do
     pool.path = name .. '/' .. pool.pool .. '/'
     pool.taken = tonumber(counts[2 * index] or 0)
@@ -82,7 +85,7 @@ end
 
 local rules
 
-local function limits()
+local function rules_of_campaign()
   rules = rules or cmsgpack.unpack(redis.call('HGET', Key.META, 'rules'))
   return rules
 end

@@ -24,6 +24,30 @@ local function position_of(offering, record, enrollment)
   return redis.call('ZLEXCOUNT', Key.WAITING, '[' .. offering.name .. '/', before) + 1
 end
 
+-- Once and for all, at the first moment when enough members ask.
+local function meet(offering, kind)
+  offering.met = now
+  offering.changed = true
+  log_campaign(kind, offering.name, '')
+end
+
+-- Opens what enough members ask for: a poll by its votes, a second class by those who wait for the first.
+local function note_demand(offering)
+  if offering.threshold and offering.entered >= offering.threshold and offering.met == 0 and offering.draw == 0
+      and offering.collects > now then
+    meet(offering, 'threshold_met')
+    local draw_at = redis.call('HGET', Key.META, 'draw_at')
+    if not draw_at or tonumber(draw_at) > now then
+      redis.call('HSET', Key.META, 'draw_at', now)
+    end
+  end
+  local second = offering.second and offering_of(offering.second)
+  if second and offering.waiting >= offering.second_waiting and second.met == 0 and second.opens <= now
+      and second.closes > now then
+    meet(second, 'opened')
+  end
+end
+
 local function start_waiting(offering, record, enrollment)
   redis.call('ZADD', Key.WAITING, 0, waiting_name(offering, record, enrollment))
   for _, queue in ipairs(record[Record.QUEUES]) do
@@ -31,6 +55,7 @@ local function start_waiting(offering, record, enrollment)
   end
   offering.waiting = offering.waiting + 1
   offering.changed = true
+  note_demand(offering)
 end
 
 local function stop_waiting(offering, record, enrollment)

@@ -170,10 +170,11 @@ SELECT member, weight, place, won, wishes FROM shares WHERE campaign = ?1 AND nu
 SELECT summary FROM draws WHERE campaign = ?1 AND number = ?2
 
 -- histories --
--- Losses and wins in the draws of a unit other than draw ?3 of the campaign ?2, of each member or of one.
+-- Losses and wins in the draws of a unit other than draw ?3 of the campaign ?2, of each
+-- member or of one; where the order was that of votes, nobody lost.
 SELECT member, sum(1 - won), sum(won)
 FROM campaigns CROSS JOIN shares USING (campaign)
-WHERE unit = ?1 AND NOT (campaign = ?2 AND number = ?3) AND (?4 IS NULL OR member = ?4)
+WHERE weight > 0 AND unit = ?1 AND NOT (campaign = ?2 AND number = ?3) AND (?4 IS NULL OR member = ?4)
 GROUP BY member
 
 -- draw --

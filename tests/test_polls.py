@@ -1,0 +1,267 @@
+"""Demand first: votes until enough have come, those who voted before all others, then a second class."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from engine.domain import draw, lottery
+from engine.domain.faults import Fault
+from engine.live.decisions import Decision
+from tests.draws import agrees, drawn, enter, statuses
+from tests.stand import CAMPAIGN, Stand, at, campaign, offering, open_stand
+
+UNTIL: Final = at(hours=2)
+PAST: Final = at(seconds=-0.001)
+
+
+@pytest.fixture
+async def stand(redis_url: str, database_url: str, data_directory: Path) -> AsyncIterator[Stand]:
+    """The engine's parts on an empty Redis and an empty ledger."""
+    async with open_stand(redis_url, database_url, data_directory) as opened:
+        yield opened
+
+
+def poll(name: str = "soap", threshold: int = 3, *, capacity: int = 2, **changed: Any) -> dict[str, Any]:
+    """An offering whose votes are collected."""
+    choice = {"name": "poll", "threshold": threshold, "until": UNTIL}
+    pools = [{"pool": "open", "capacity": capacity}]
+    return offering(name, **{"pools": pools, "policy": choice | changed.pop("choice", {})} | changed)
+
+
+def second(name: str = "second", waiting: int = 2, **changed: Any) -> dict[str, Any]:
+    """The second class of `soap`."""
+    choice = {"name": "second_class", "of": "soap", "waiting": waiting}
+    return offering(name, **{"policy": choice | changed.pop("choice", {})} | changed)
+
+
+async def met(stand: Stand, name: str = "soap") -> list[int]:
+    """The seqs at which an offering opened by demand."""
+    kinds = {"soap": "threshold_met", "second": "opened"}
+    log = await stand.log()
+    return [
+        each.seq
+        for each in log
+        if (each.header.type, each.header.offering) == (kinds.get(name, kinds["soap"]), name)
+    ]
+
+
+async def outcomes(stand: Stand, name: str, *members: str) -> list[str]:
+    return [(await stand.sign_up(member, name)).outcome for member in members]
+
+
+# Votes
+
+
+async def test_votes_in_order_then_the_rest(stand: Stand) -> None:
+    soap = poll(capacity=2, waitlist={"size_max": 2})
+    await stand.publish(campaign(soap))
+    votes = [await enter(stand, f"m{number}") for number in range(2)]
+    assert await met(stand) == []
+    assert not await stand.runtime.drawing.draw_if_due(CAMPAIGN)
+    votes.append(await enter(stand, "m2"))
+    assert len(await met(stand)) == 1
+    await agrees(stand)
+    # Until it is settled more votes may come; they do not open it again.
+    votes.append(await enter(stand, "m3"))
+    found = await drawn(stand)
+    assert draw.verify(found) == []
+    assert (found.order, [each.asked for each in found.entries]) != ("lottery", [0] * 4)
+    assert await statuses(stand, *votes) == ["confirmed", "confirmed", "waitlisted", "waitlisted"]
+    assert await outcomes(stand, "soap", "late") == ["sold_out"]
+    await stand.cancel(votes[0].enrollment, "m0")
+    assert await statuses(stand, votes[2], votes[3]) == ["confirmed", "waitlisted"]
+    assert await outcomes(stand, "soap", "late") == ["waitlisted"]
+    assert len(await met(stand)) == 1
+    await agrees(stand)
+
+
+async def test_by_draw_if_the_document_says_so(stand: Stand) -> None:
+    await stand.publish(campaign(poll(threshold=20, choice={"seats_by": "draw"}), weights={"loss": 50}))
+    votes = [await enter(stand, f"m{number}") for number in range(20)]
+    found = await drawn(stand)
+    assert draw.verify(found) == []
+    names = [lottery.pseudonym(CAMPAIGN, found.commitment, f"m{number}") for number in range(20)]
+    order = lottery.order(bytes.fromhex(found.seed), dict.fromkeys(names, 1_000))
+    won = {names.index(name) for name in order[:2]}
+    told = await statuses(stand, *votes)
+    assert {number for number, status in enumerate(told) if status == "confirmed"} == won
+    await agrees(stand)
+
+
+async def test_seats_are_kept_for_those_who_voted(stand: Stand) -> None:
+    soap = poll(capacity=2, choice={"kept_s": 3_600}, waitlist={"size_max": 5})
+    await stand.publish(campaign(soap))
+    votes = [await enter(stand, f"m{number}") for number in range(3)]
+    await drawn(stand)
+    assert await statuses(stand, *votes) == ["held", "held", "waitlisted"]
+    assert (await stand.confirm(votes[0].enrollment, "m0")).outcome == "changed"
+    assert (await stand.decline(votes[1].enrollment, "m1")).outcome == "changed"
+    assert await statuses(stand, *votes) == ["confirmed", "cancelled", "confirmed"]
+    # Whoever comes later need not confirm.
+    await stand.cancel(votes[0].enrollment, "m0")
+    assert await outcomes(stand, "soap", "late") == ["confirmed"]
+    await agrees(stand)
+
+
+async def test_too_few_votes_and_nothing_is_given(stand: Stand) -> None:
+    await stand.publish(campaign(poll(threshold=3, choice={"seats_by": "draw"}), name=CAMPAIGN))
+    votes = [await enter(stand, f"m{number}") for number in range(2)]
+    over = poll(threshold=3, choice={"seats_by": "draw", "until": PAST})
+    await stand.publish(campaign(over))
+    assert await outcomes(stand, "soap", "late") == ["not_ready"]
+    found = await drawn(stand)
+    assert draw.verify(found) == []
+    assert await statuses(stand, *votes) == ["not_drawn"] * 2
+    assert await outcomes(stand, "soap", "late", "m0") == ["closed"] * 2
+    # Nobody has lost: there was nothing to win.
+    (here,) = await stand.runtime.ledger.campaigns()
+    assert await stand.runtime.ledger.histories(here.unit, ("another", 1)) == {}
+    await agrees(stand)
+
+
+async def test_a_vote_may_be_taken_back_until_it_counts(stand: Stand) -> None:
+    await stand.publish(campaign(poll()))
+    gone = await enter(stand, "m0")
+    assert (await stand.cancel(gone.enrollment, "m0")).outcome == "changed"
+    for number in (1, 2):
+        await enter(stand, f"m{number}")
+    assert await met(stand) == []
+    await enter(stand, "m0")
+    assert len(await met(stand)) == 1
+    await agrees(stand)
+
+
+async def test_each_has_so_many_votes(stand: Stand) -> None:
+    rules = {"votes_max": 2, "limits": [{"max": 1, "per": "campaign"}]}
+    names = ("a", "b", "c")
+    await stand.publish(campaign(*[poll(name) for name in names], offering("paper"), rules=rules))
+    assert await outcomes(stand, "a", "m1") == ["entered"]
+    assert await outcomes(stand, "b", "m1") == ["entered"]
+    refused = await stand.sign_up("m1", "c")
+    assert (refused.outcome, refused.fact) == ("limit_reached", "poll")
+    # A vote is no seat, and counts for no other limit.
+    assert await outcomes(stand, "paper", "m1") == ["confirmed"]
+    await agrees(stand)
+
+
+async def test_a_lower_threshold_opens_at_once(stand: Stand) -> None:
+    await stand.publish(campaign(poll(threshold=10)))
+    votes = [await enter(stand, f"m{number}") for number in range(2)]
+    await stand.publish(campaign(poll(threshold=2)))
+    assert len(await met(stand)) == 1
+    await drawn(stand)
+    assert await statuses(stand, *votes) == ["confirmed"] * 2
+    await agrees(stand)
+
+
+async def test_under_a_thousand_votes_at_once_one_offering_opens(stand: Stand) -> None:
+    """Of a menu of four, the one that has the threshold, once; the others stay polls."""
+    menu = {"latin": 400, "ballet": 399, "yoga": 150, "tai-chi": 51}
+    options = [poll(name, 400, capacity=30, waitlist={"size_max": 1_000}) for name in menu]
+    await stand.publish(campaign(*options, rules={"votes_max": 1}))
+    asked = [(f"{name}-{number}", name) for name, votes in menu.items() for number in range(votes)]
+    asked = [pair for first in range(7) for pair in asked[first::7]]
+    given = await asyncio.gather(*(stand.sign_up(member, name) for member, name in asked))
+    assert {each.outcome for each in given} == {"entered"}
+    log = await stand.log()
+    opened = [each.header.offering for each in log if each.header.type == "threshold_met"]
+    assert opened == ["latin"]
+    found = await drawn(stand)
+    assert draw.verify(found) == []
+    assert not await stand.runtime.drawing.draw_if_due(CAMPAIGN)
+    by_order = sorted(
+        (each for each in given if each.record and each.record.offering == "latin"),
+        key=_seq,
+    )
+    assert await statuses(stand, *by_order) == ["confirmed"] * 30 + ["waitlisted"] * 370
+    counts = await stand.runtime.counts.read(CAMPAIGN)
+    assert counts
+    assert [counts.entered(name) for name in menu] == [0, 399, 150, 51]
+    assert [counts.met_at(name) is not None for name in menu] == [True, False, False, False]
+    await agrees(stand)
+
+
+def _seq(decision: Decision) -> int:
+    assert decision.record
+    return decision.record.seq
+
+
+# Second classes
+
+
+async def test_a_second_class_opens_when_enough_wait(stand: Stand) -> None:
+    soap = offering(waitlist={"size_max": 9})
+    await stand.publish(campaign(soap, second(waiting=2)))
+    assert await outcomes(stand, "soap", "m0", "m1", "m2") == ["confirmed", "confirmed", "waitlisted"]
+    early = await stand.sign_up("m2", "second")
+    assert (early.outcome, early.fact) == ("not_open", "")
+    assert await outcomes(stand, "soap", "m3", "m4") == ["waitlisted"] * 2
+    assert len(await met(stand, "second")) == 1
+    # Who has a seat has none in the other; who waits leaves the queue with a seat.
+    seated = await stand.sign_up("m0", "second")
+    assert (seated.outcome, seated.fact) == ("overlap", "soap")
+    assert await outcomes(stand, "second", "m2", "new") == ["confirmed"] * 2
+    mine = await stand.decisions.mine(CAMPAIGN, "m2")
+    assert isinstance(mine, list)
+    assert [each.record.offering for each in mine if each.record] == ["second"]
+    back = await stand.sign_up("m2", "soap")
+    assert (back.outcome, back.fact) == ("overlap", "second")
+    # Where the second is full as well, the place in the queue stays.
+    assert await outcomes(stand, "second", "m3") == ["sold_out"]
+    counts = await stand.runtime.counts.read(CAMPAIGN)
+    assert counts
+    assert (counts.waiting("soap"), counts.taken("second", "open")) == (2, 2)
+    await agrees(stand)
+
+
+async def test_a_second_class_is_for_those_who_wait_first(stand: Stand) -> None:
+    soap = offering(waitlist={"size_max": 9})
+    await stand.publish(campaign(soap, second(waiting=1, choice={"kept_s": 3_600})))
+    await outcomes(stand, "soap", "m0", "m1", "m2")
+    refused = await stand.sign_up("new", "second")
+    assert refused.outcome == "not_open"
+    assert isinstance(refused.fact, int)
+    assert await outcomes(stand, "second", "m2") == ["confirmed"]
+    await stand.publish(campaign(soap, second(waiting=1)))
+    assert await outcomes(stand, "second", "new") == ["confirmed"]
+    await agrees(stand)
+
+
+async def test_the_place_in_the_queue_counts_for_no_limit_against_the_seat(stand: Stand) -> None:
+    rules = {"limits": [{"max": 1, "per": "campaign"}], "overlaps_allowed": False}
+    await stand.publish(campaign(offering(waitlist={"size_max": 9}), second(waiting=1), rules=rules))
+    await outcomes(stand, "soap", "m0", "m1", "m2")
+    assert await outcomes(stand, "second", "m2") == ["confirmed"]
+    await agrees(stand)
+
+
+async def test_a_second_class_that_comes_later_opens_at_once(stand: Stand) -> None:
+    soap = offering(waitlist={"size_max": 9})
+    await stand.publish(campaign(soap))
+    await outcomes(stand, "soap", "m0", "m1", "m2", "m3")
+    await stand.publish(campaign(soap, second(waiting=2)))
+    assert len(await met(stand, "second")) == 1
+    assert await outcomes(stand, "second", "m2") == ["confirmed"]
+    await agrees(stand)
+
+
+async def test_behind_a_poll(stand: Stand) -> None:
+    """Who voted in vain for the first class comes first in the second."""
+    soap = poll(threshold=4, capacity=2, waitlist={"size_max": 9})
+    await stand.publish(campaign(soap, second(waiting=2, choice={"kept_s": 3_600})))
+    votes = [await enter(stand, f"m{number}") for number in range(4)]
+    await drawn(stand)
+    assert await statuses(stand, *votes) == ["confirmed"] * 2 + ["waitlisted"] * 2
+    assert len(await met(stand, "second")) == 1
+    assert await outcomes(stand, "second", "new", "m3") == ["not_open", "confirmed"]
+    await agrees(stand)
+
+
+async def test_a_document_cannot_take_a_poll_from_its_votes(stand: Stand) -> None:
+    await stand.publish(campaign(poll()))
+    await enter(stand, "m1")
+    refused = await stand.try_publish(campaign(offering()))
+    assert refused == [Fault("/offerings/0/policy", "has_queued", {"name": "soap"})]
