@@ -83,6 +83,8 @@ def refusal(call: Call, made: Decision) -> Answer:
             return problems.response("not_open", call.language, as_of_seq=made.as_of_seq)
         case "overlap":
             return problems.response("overlap", call.language, str(fact), as_of_seq=seq, offering=fact)
+        case "not_eligible" if fact:
+            return problems.not_opened(str(fact), call.language, seq)
         case "limit_reached":
             return problems.response("limit_reached", call.language, as_of_seq=seq, per=fact)
         case code:

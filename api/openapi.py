@@ -15,6 +15,7 @@ from api import paging, problems, views
 from api.openapi_texts import Said
 from api.router import ENROLLMENT_PATTERN
 from api.routes import Route
+from engine.domain import invitation
 from engine.domain.campaign import ID_PATTERN
 from engine.domain.outcome import REFUSALS
 
@@ -42,6 +43,14 @@ _PARAMETERS: Final[dict[str, tuple[str, Json]]] = {
     "enrollment": (
         "path",
         {"type": "string", "pattern": ENROLLMENT_PATTERN, "examples": ["k3J9-Zq0aB7_xYt2"]},
+    ),
+    "code": (
+        "path",
+        {
+            "type": "string",
+            "pattern": invitation.ID_PATTERN,
+            "examples": ["3f1c0e9a7d5b48e2a6c41d0f9b87e352"],
+        },
     ),
     "limit": (
         "query",

@@ -59,9 +59,25 @@ _WAITLISTED: Final = _ENROLLMENT | {"pool": None, "status": "waitlisted", "seats
 _ENTERED: Final = _ENROLLMENT | {"pool": None, "status": "entered", "seats": [], "wish": 1}
 _CANCELLED: Final = _ENROLLMENT | {"status": "cancelled", "seats": [], "version": 2}
 
+_CODE: Final[Example] = {
+    "id": "3f1c0e9a7d5b48e2a6c41d0f9b87e352",
+    "pool": "own",
+    "uses": 1,
+    "used": 0,
+    "member": None,
+    "expires": "2026-12-01T02:00:00.000Z",
+    "revoked": False,
+}
+
 BODIES: Final[dict[str, dict[str, Example]]] = {
     "Campaign": {"autumn": _CAMPAIGN},
-    "SignUp": {"any_pool": {}, "one_pool": {"pool": "open"}, "first_wish": {"wish": 1}},
+    "SignUp": {
+        "any_pool": {},
+        "one_pool": {"pool": "open"},
+        "first_wish": {"wish": 1},
+        "invited": {"code": "7QK2M-X9ZTA-04HNV-W8C5R"},
+    },
+    "Terms": {"single": {"pool": "own", "codes": 1}, "of_many_uses": {"pool": "own", "uses": 30}},
     "Nothing": {"nothing": {}},
 }
 """Of requests, by the type of the body."""
@@ -72,6 +88,17 @@ ANSWERS: Final[dict[str, dict[str, Example]]] = {
     "CampaignList": {"page": {"campaigns": [_CAMPAIGN_VIEW], "next": None}},
     "OfferingView": {"paper_cutting": _OFFERING_VIEW},
     "Enrollment": {"confirmed": _ENROLLMENT},
+    "IssuedCodes": {
+        "single": {
+            "codes": [{"code": "7QK2M-X9ZTA-04HNV-W8C5R", "id": _CODE["id"]}],
+            "pool": "own",
+            "uses": 1,
+            "member": None,
+            "expires": "2026-12-01T02:00:00.000Z",
+        }
+    },
+    "CodeList": {"page": {"codes": [_CODE], "next": None}},
+    "Code": {"revoked": _CODE | {"revoked": True}},
     "EnrollmentList": {"page": {"enrollments": [_ENROLLMENT], "next": None}},
 }
 """Of successes, by the type of the body."""

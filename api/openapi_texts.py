@@ -63,6 +63,7 @@ request is answered.
 TAGS: Final = {
     "campaigns": Said("Campaigns and their offerings, with live counts", "批次和活动，带实时名额"),
     "enrollments": Said("Signing up, and what one can do afterwards", "报名，以及报名之后的操作"),
+    "codes": Said("Invitation codes, for those who manage an offering", "邀请码，供活动管理者使用"),
     "draws": Said("Draws: what anybody can check of them", "抽签：人人都能核对的内容"),
     "live": Said("The page that waits for the opening", "等待开抢的页面"),
     "ops": Said("For ops and machines", "供运维和监控使用"),
@@ -76,6 +77,10 @@ _AGAIN: Final = Said(
 _OTHERS: Final = Said(
     "Another member's is the same 404 as none, except to officers of the campaign's unit or above.",
     "他人的报名与不存在的一样答复 404；批次所属单位及上级的干部除外。",
+)
+
+_MANAGED: Final = Said(
+    "The caller is of the campaign's unit or of one above it.", "调用者须属于批次所属单位或其上级单位。"
 )
 
 OPERATIONS: Final = {
@@ -128,11 +133,13 @@ OPERATIONS: Final = {
         Said(
             "An empty body, or `{}`, tries every pool for which the member is eligible, in the order of the document; "
             "`pool` asks for one only. In a draw `wish` is the rank of this wish among one's own, 1 first; "
-            "without it, it comes after those that are entered. `code`, `party` and `member` are reserved. After a "
-            "cancellation, no key or a new one signs up again.",
+            "without it, it comes after those that are entered. `code` is an invitation code: it opens its pool, "
+            "beside those for which the member is eligible, and one that opens nothing is `not_eligible` with a "
+            "`reason`. `party` and `member` are reserved. After a cancellation, no key or a new one signs up again.",
             "请求内容为空或 `{}` 时，按文档顺序尝试职工符合条件的各个名额池；`pool` 指定只要其中一个。"
             "抽签活动中，`wish` 是本志愿在本人各志愿中的次序，1 为首选；不填则排在已报志愿之后。"
-            "`code`、`party`、`member` 为保留字段。取消之后，不带键或带新的键可以重新报名。",
+            "`code` 是邀请码：除职工符合条件的名额池外，另打开邀请码所指的名额池；无效时为 `not_eligible`，"
+            "原因见 `reason`。`party`、`member` 为保留字段。取消之后，不带键或带新的键可以重新报名。",
         ),
         {
             200: Said("Already in: the enrollment as it stands.", "已经报名，返回当前状态。"),
@@ -142,6 +149,34 @@ OPERATIONS: Final = {
                 "已暂留（`held`）待确认、已候补（`waitlisted`）或已参加抽签（`entered`）。",
             ),
         },
+    ),
+    "codes.issue": Operation(
+        "issue_codes",
+        "发放邀请码",
+        Said(
+            "A code opens the pool to its holder, for as many enrollments at a time as it has `uses`. **The codes are "
+            "in this answer and can never be read again**: only their ids are kept. When an answer is lost, issue "
+            f"others, and revoke what is listed in excess. {_MANAGED.en}",
+            "邀请码为持有者打开该名额池，`uses` 为同时有效的报名数上限。**邀请码只在本次答复中出现，以后无法再读取**，"
+            f"系统只保存其编号。未收到答复时请另行发放，并在列表中撤销多余的邀请码。{_MANAGED.zh}",
+        ),
+    ),
+    "codes.listing": Operation(
+        "list_codes",
+        "邀请码列表",
+        Said(
+            f"By id, in the order of issue, with how often each is used at the moment. {_MANAGED.en}",
+            f"按发放顺序列出编号和当前的使用次数。{_MANAGED.zh}",
+        ),
+    ),
+    "codes.revoke": Operation(
+        "revoke_code",
+        "撤销邀请码",
+        Said(
+            "It opens nothing any more; enrollments that came in by it stay. Asked again, it changes nothing. "
+            f"{_MANAGED.en}",
+            f"撤销后不再有效；已凭此码的报名保留。重复请求不再有变化。{_MANAGED.zh}",
+        ),
     ),
     "enrollments.roster": Operation(
         "list_roster",
@@ -209,6 +244,7 @@ PARAMETERS: Final = {
     "campaign": Said("The campaign", "批次"),
     "offering": Said("The offering", "活动"),
     "enrollment": Said("The enrollment", "报名"),
+    "code": Said("The id of an invitation code", "邀请码的编号"),
     "limit": Said("How many entries a page has at most", "每页最多条数"),
     "cursor": Said("`next` of the page before, for the page after it", "取自前一页的 `next`，用于请求后一页"),
     "Idempotency-Key": Said(

@@ -119,6 +119,21 @@ _TEXTS: Final[dict[str, dict[Language, tuple[str, str]]]] = {
 }  # fmt: skip
 
 
+NOT_OPENED: Final[dict[str, dict[Language, str]]] = {
+    "code_unknown": {
+        "zh": "邀请码不正确，或不能用于您的这次报名。",
+        "en": "There is no such invitation code, or it is not for you, this offering or this pool.",
+    },
+    "code_revoked": {"zh": "邀请码已被撤销。", "en": "The invitation code has been revoked."},
+    "code_expired": {"zh": "邀请码已过期。", "en": "The invitation code has expired."},
+    "code_used_up": {
+        "zh": "邀请码的使用次数已满。",
+        "en": "The invitation code has been used as often as it may be.",
+    },
+}
+"""The detail of `not_eligible`, by why an invitation code opens nothing."""
+
+
 def document(code: str, language: Language, fact: str = "") -> dict[str, Any]:
     """The problem document of a code, without extension members."""
     title, detail = _TEXTS[code][language]
@@ -142,7 +157,7 @@ def response(
 ) -> Answer:
     """A refusal as a response, with Retry-After where the outcome table says so.
 
-    `members` with a value are added as extension members.
+    `members` with a value are added as extension members; beside a fact they may take the place of others.
     """
     found = outcome.REFUSALS[code]
     told = {name: value for name, value in members.items() if value is not None}
@@ -159,6 +174,12 @@ def response(
     if found.status == UNAVAILABLE:
         metrics.UNAVAILABLE.labels(code).inc()
     return Answer(found.status, body, sent, MEDIA_TYPE)
+
+
+def not_opened(reason: str, language: Language, as_of_seq: int | None) -> Answer:
+    """403 that says why an invitation code opens nothing."""
+    detail = NOT_OPENED[reason][language]
+    return response("not_eligible", language, reason, detail=detail, reason=reason, as_of_seq=as_of_seq)
 
 
 def unauthenticated(refused: Refused, language: Language) -> Answer:

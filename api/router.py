@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from api.routes import Route
+from engine.domain import invitation
 from engine.domain.campaign import ID_PATTERN
 from engine.domain.faults import Fault
 
@@ -23,6 +24,7 @@ _PARAMETERS: Final = {
         re.compile(ENROLLMENT_PATTERN),
         Fault("enrollment", "pattern", {"pattern": ENROLLMENT_PATTERN}),
     ),
+    "code": (re.compile(invitation.ID_PATTERN), Fault("code", "not_a_code_id")),
 }
 
 

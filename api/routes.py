@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from api import views
 from api.call import Call
-from api.handlers import campaigns, documents, draws, enrollments, live, ops
+from api.handlers import campaigns, codes, documents, draws, enrollments, live, ops
 from engine.domain.campaign import Campaign
 from engine.domain.draw import Draw
+from engine.domain.invitation import Terms
 from engine.domain.person import Role
 
 
@@ -53,6 +54,7 @@ OPS: Final = frozenset[Role]({"ops"})
 
 CAMPAIGN: Final = "/v1/campaigns/{campaign}"
 OFFERING: Final = CAMPAIGN + "/offerings/{offering}"
+CODES: Final = OFFERING + "/codes"
 ENROLLMENT: Final = CAMPAIGN + "/enrollments/{enrollment}"
 
 _DECIDED: Final = ("not_found", "overloaded", "unknown")
@@ -95,6 +97,19 @@ ROUTES: Final = (
     Route(
         "GET", OFFERING + "/roster", enrollments.roster, "List who is in and who waits",
         {200: views.EnrollmentList}, OFFICER | ORGANIZER, ("invalid", "not_found"), paged=True,
+    ),
+    Route(
+        "POST", CODES, codes.issue, "Issue invitation codes",
+        {201: views.IssuedCodes}, OFFICER | ORGANIZER, ("invalid", "not_found", "unknown", *_BODY),
+        body=Terms, body_required=True,
+    ),
+    Route(
+        "GET", CODES, codes.listing, "List the invitation codes of an offering",
+        {200: views.CodeList}, OFFICER | ORGANIZER, ("invalid", "not_found", "unknown"), paged=True,
+    ),
+    Route(
+        "DELETE", CODES + "/{code}", codes.revoke, "Revoke an invitation code",
+        {200: views.Code}, OFFICER | ORGANIZER, ("invalid", "not_found", "unknown", *_BODY), body=enrollments.Nothing,
     ),
     Route(
         "GET", ENROLLMENT, enrollments.find, "See an enrollment",

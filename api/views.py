@@ -8,11 +8,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from engine.config import Durability
 from engine.domain import campaign as documents
 from engine.domain import policies
-from engine.domain.definition import Definition
+from engine.domain.definition import Definition, milliseconds
 from engine.domain.enrollment import Record, Status
 from engine.domain.instants import iso
+from engine.domain.invitation import Terms
 from engine.domain.policies import poll, second_class
 from engine.drawing import Mine
+from engine.invitations import Listed, Secret
 from engine.live.counts import Counts
 
 OPENED_BY_DEMAND: Final = frozenset({poll.POLICY.name, second_class.POLICY.name})
@@ -47,6 +49,45 @@ class EnrollmentList(Struct, frozen=True):
 
     enrollments: list[Enrollment]
     next: str | None
+
+
+class Code(Struct, frozen=True):
+    """An invitation code, as everybody but its holder knows it."""
+
+    id: str
+    pool: str
+    uses: Count
+    """How many enrollments it is good for at a time."""
+    used: Count
+    """How many enrollments that are not over came in by it."""
+    member: str | None
+    """Whose it is; null for whoever has it."""
+    expires: Moment | None
+    revoked: bool
+
+
+class CodeList(Struct, frozen=True):
+    """A page of invitation codes in the order of issue; `next` is the cursor of the page after it."""
+
+    codes: list[Code]
+    next: str | None
+
+
+class IssuedCode(Struct, frozen=True):
+    """An invitation code as it is handed out, and the id by which it is listed and revoked."""
+
+    code: str
+    id: str
+
+
+class IssuedCodes(Struct, frozen=True):
+    """Invitation codes that were issued just now, all alike. They are not kept: this is the only time to read them."""
+
+    codes: list[IssuedCode]
+    pool: str
+    uses: Count
+    member: str | None
+    expires: Moment | None
 
 
 class PoolView(documents.Pool, frozen=True, kw_only=True):
@@ -159,6 +200,12 @@ class Problem(Struct, frozen=True):
     """Of `overlap`: the other offering."""
     per: str | UnsetType = UNSET
     """Of `limit_reached`: which limit, campaign or day."""
+    reason: str | UnsetType = UNSET
+    """Of `not_eligible`: why the invitation code opens nothing.
+
+    `code_unknown` (also for a code of another offering, pool or member), `code_revoked`, `code_expired` or
+    `code_used_up`.
+    """
     request_id: str | UnsetType = UNSET
     """Of `internal`: what to quote."""
 
@@ -225,6 +272,31 @@ def enrollment(campaign: str, enrollment_id: str, record: Record, position: int)
         expires_at=iso(record.expires_at) if record.expires_at else None,
         decided_at=iso(record.decided_at),
         wish=record.wish or UNSET,
+    )
+
+
+def code(listed: Listed) -> Code:
+    """An invitation code as those who manage it see it."""
+    entry = listed.entry
+    return Code(
+        id=listed.id,
+        pool=entry.pool,
+        uses=entry.uses,
+        used=entry.used,
+        member=entry.member or None,
+        expires=iso(entry.expires_at) if entry.expires_at else None,
+        revoked=bool(entry.revoked),
+    )
+
+
+def issued_codes(terms: Terms, secrets: Sequence[Secret]) -> IssuedCodes:
+    """Codes as they are handed out."""
+    return IssuedCodes(
+        codes=[IssuedCode(secret.code, secret.id) for secret in secrets],
+        pool=terms.pool,
+        uses=terms.uses,
+        member=terms.member,
+        expires=iso(milliseconds(terms.expires)) if terms.expires else None,
     )
 
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from api.tokens import ClaimsError, TokenSecretError
 from engine import __version__, config, lock
-from engine.commands import apply, audit, serve, supervisor, token, verify_draw
+from engine.commands import apply, audit, codes, serve, supervisor, token, verify_draw
 from engine.config import SETTINGS, Settings
+from engine.domain import invitation
 from engine.ledger import protocol
 from engine.live.embedded import StartFailed
 from engine.live.server import NothingRan, Unknown
@@ -68,6 +69,8 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return asyncio.run(serve.run(parsed.command, settings, environment))
         case "apply":
             return asyncio.run(apply.run(settings, parsed.files, dry_run=parsed.dry_run))
+        case "codes":
+            return _codes(parsed, settings)
         case "audit":
             return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
         case "token":
@@ -79,6 +82,17 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             print("\n".join(f"applied {name}" for name in applied) or "up to date")
             return 0
     raise AssertionError(parsed.command)
+
+
+def _codes(parsed: argparse.Namespace, settings: Settings) -> int:
+    match parsed.what:
+        case "issue":
+            asked = {name: getattr(parsed, name) for name in ("pool", "codes", "uses", "member", "expires")}
+            return asyncio.run(codes.issue(settings, parsed.campaign, parsed.offering, asked))
+        case "list":
+            return asyncio.run(codes.listing(settings, parsed.campaign, parsed.offering))
+        case _:
+            return asyncio.run(codes.revoke(settings, parsed.campaign, parsed.offering, parsed.code))
 
 
 def _environment(given: dict[str, str]) -> dict[str, str]:
@@ -118,6 +132,23 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, "apply", "publish campaign documents", _STORAGE)
     command.add_argument("files", metavar="FILE", type=Path, nargs="+", help="YAML, or JSON when named .json")
     command.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+
+    kinds = _add(commands, "codes", "issue, list and revoke invitation codes", ()).add_subparsers(
+        dest="what", required=True, metavar="WHAT"
+    )
+    command = _add(kinds, "issue", "issue codes and print each with its id, for the only time", _STORAGE)
+    _add_offering(command)
+    command.add_argument("pool", metavar="POOL")
+    command.add_argument("--codes", metavar="N", type=_number, help="how many (default: 1)")
+    command.add_argument(
+        "--uses", metavar="N", type=_number, help="enrollments that each is good for at a time (default: 1)"
+    )
+    command.add_argument("--member", metavar="ID", help="whose they are (default: whoever has one)")
+    command.add_argument("--expires", metavar="T", help="an instant, or a distance from now such as +7d")
+    _add_offering(_add(kinds, "list", "print the codes of an offering, by id", _STORAGE))
+    command = _add(kinds, "revoke", "revoke a code; enrollments that came in by it stay", _STORAGE)
+    _add_offering(command)
+    command.add_argument("code", metavar="ID", type=_code_id, help="the code's id, as listed")
 
     command = _add(commands, "token", "print a token signed with the deployment's secret", ("data",))
     command.add_argument("--sub", required=True, help="opaque member id, 1 to 64 visible ASCII characters")
@@ -172,6 +203,23 @@ def _add(
             help=f"{SETTINGS[setting].doc}{shown} [{config.variable(setting)}]",
         )  # fmt: skip
     return command
+
+
+def _add_offering(command: argparse.ArgumentParser) -> None:
+    command.add_argument("campaign", metavar="CAMPAIGN")
+    command.add_argument("offering", metavar="OFFERING")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError("a whole number is expected")
+    return int(text)
+
+
+def _code_id(text: str) -> str:
+    if not re.fullmatch(invitation.ID_PATTERN, text):
+        raise argparse.ArgumentTypeError("32 hex digits are expected")
+    return text
 
 
 def _seconds(text: str) -> int:

@@ -17,6 +17,7 @@ from engine.domain.enrollment import Record
 from engine.domain.events import Event
 from engine.ledger.consistency import Log
 from engine.ledger.protocol import Ledger, Registration, Row
+from engine.live.codes import Codes
 from engine.live.consistency import Consistency, decode
 from engine.live.inspection import Inspector, Reading
 from engine.live.requests import Requests
@@ -28,7 +29,9 @@ ROUNDS_MAX: Final = 10
 PAGE_ENTRIES: Final = 2_000
 POLL_S: Final = 0.05
 
-MOVING: Final = "sales went on: counters, indexes, queues, timers and remembered requests were not compared"
+MOVING: Final = (
+    "sales went on: counters, indexes, queues, timers, codes and remembered requests were not compared"
+)
 LOST: Final = Difference("", "has no state in Redis: it is lost")
 
 
@@ -144,10 +147,11 @@ class Audit:
         result.seq, result.recorded_seq = reading.state.seq, registration.recorded_seq
         result.enrollments = len(reading.enrollments)
         log = Log(self._ledger, self._campaign, registration.recorded_seq)
-        requests = Requests(reading)
+        requests, codes = Requests(reading), Codes(reading)
         kept = await self._inspector.log(self._campaign)
         async for page in log.pages():
             requests.compare(page)
+            codes.compare(page)
             if page[-1].seq >= kept.first > 0:
                 log.differences += await self._altered(page, registration.epoch)
         found = result.differences
@@ -164,6 +168,8 @@ class Audit:
         found += sides.consistency.differences()
         if log.is_readable:
             found += requests.differences(sides.unrecorded.enrollments)
+            if registration.recorded_seq == reading.state.seq:
+                found += codes.differences()
 
     async def _sides(self) -> Sides | None:
         """Both sides, of one moment if they stand still for it; None when Redis has no state."""

@@ -12,6 +12,7 @@ from engine import metrics
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, cluster_nodes, redact
 from engine.drawing import Drawing
+from engine.invitations import Invitations
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
@@ -51,6 +52,7 @@ class Runtime(Struct, frozen=True):
     streams: Streams
     publisher: Publisher
     drawing: Drawing
+    invitations: Invitations
     overview: OverviewReader
     fsync: FsyncProbe
 
@@ -162,6 +164,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             streams=Streams(server),
             publisher=Publisher(server, ledger, catalog, decisions, clock),
             drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
+            invitations=Invitations(server, decisions, settings.backlog_entries_max),
             overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),
         )

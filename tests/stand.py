@@ -13,7 +13,9 @@ from engine.domain import document, events
 from engine.domain.campaign import Campaign
 from engine.domain.events import Event
 from engine.domain.faults import Fault
+from engine.domain.invitation import Terms
 from engine.domain.person import Person
+from engine.invitations import Issued, Listed
 from engine.live.decisions import Change, Decision
 from engine.publishing import Published
 from engine.runtime import Runtime
@@ -81,11 +83,35 @@ class Stand:
         unit: str = "",
         within: str = CAMPAIGN,
         wish: int = 0,
+        code: str = "",
     ) -> Decision:
-        """Ask for a seat."""
+        """Ask for a seat; `code` is the id of an invitation code."""
         return await self.decisions.sign_up(
-            within, name, Person(member, unit=unit), key, wanted, "http", wish
+            within, name, Person(member, unit=unit), key, wanted, "http", wish, code
         )
+
+    async def issue(self, pool: str, name: str = "soap", within: str = CAMPAIGN, **terms: Any) -> list[str]:
+        """Issue invitation codes; returns their ids."""
+        issued = await self.try_issue(pool, name, within, **terms)
+        assert isinstance(issued, Issued), issued
+        assert not issued.faults, issued
+        return [secret.id for secret in issued.secrets]
+
+    async def try_issue(
+        self, pool: str, name: str = "soap", within: str = CAMPAIGN, **terms: Any
+    ) -> Issued | str:
+        """Ask for invitation codes."""
+        return await self.runtime.invitations.issue(within, name, Terms(pool, **terms), "organizer", "cli")
+
+    async def revoke(self, code: str, name: str = "soap") -> Listed | str:
+        """Revoke an invitation code by its id."""
+        return await self.runtime.invitations.revoke(CAMPAIGN, name, code, "organizer", "cli")
+
+    async def used(self, name: str = "soap", within: str = CAMPAIGN) -> list[int]:
+        """How many enrollments that are not over came in by each code of an offering."""
+        page = await self.runtime.invitations.page(within, name, 200)
+        assert isinstance(page, list), page
+        return [each.entry.used for each in page]
 
     async def cancel(self, enrollment: str, member: str = "", within: str = CAMPAIGN) -> Decision:
         """Cancel, as the member or as an officer."""

@@ -5,18 +5,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from api import answers, bodies, paging, problems, views
+from api import answers, bodies, managed, paging, problems, views
 from api.answer import Answer
 from api.call import CHANNEL, Call
 from engine.domain import campaign as documents
-from engine.domain import shapes
+from engine.domain import invitation, shapes
 from engine.domain.faults import Fault
 from engine.domain.person import within
 from engine.ledger.protocol import Row
 from engine.live.decisions import Change, Decision
 
 KEY_CHARACTERS_MAX: Final = 64
-RESERVED: Final = frozenset({"code", "party", "member"})
+RESERVED: Final = frozenset({"party", "member"})
 
 
 class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +26,8 @@ class SignUp(Struct, frozen=True, forbid_unknown_fields=True):
     """Only this pool will do."""
     wish: documents.Wish | None = None
     """For a draw: its rank among one's wishes, 1 first; else it comes after those that are entered."""
+    code: invitation.Code | None = None
+    """An invitation code: it opens its pool, beside those that one is eligible for."""
 
 
 ANY_POOL: Final = SignUp()
@@ -56,6 +58,7 @@ async def sign_up(call: Call) -> Answer:
         asked.pool or "",
         CHANNEL,
         asked.wish or 0,
+        invitation.identify(campaign, asked.code) if asked.code else "",
     )
     return answers.decision(call, campaign, made)
 
@@ -120,16 +123,10 @@ async def roster(call: Call) -> Answer:
     page = paging.read(call.request.query, tuple[int, int])
     if isinstance(page, list):
         return problems.invalid(page, call.language)
-    campaign, offering = call.parameter("campaign"), call.parameter("offering")
-    catalog = call.api.runtime.catalog
-    definition = await catalog.find(campaign)
-    if definition is None:
-        return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
-    if not within(definition.unit, call.person.unit):
-        return problems.response("forbidden", call.language)
-    if offering not in definition.offerings:
-        return problems.response("not_found", call.language)
-    rows = await call.api.runtime.ledger.roster(campaign, offering, page.limit + 1, page.after)
+    found = await managed.offering(call)
+    if isinstance(found, Answer):
+        return found
+    rows = await call.api.runtime.ledger.roster(*found, page.limit + 1, page.after)
     return _page(rows, page.limit, lambda row: (int(row.record.status == "waitlisted"), row.record.order))
 
 

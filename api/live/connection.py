@@ -15,6 +15,7 @@ from api.live.hub import Hub
 from api.live.messages import Auth, Cancel, Confirm, Decline, SignUp, Watch
 from api.rate_limits import MemberLimit
 from api.tokens import Verified
+from engine.domain import invitation
 from engine.domain.faults import Fault
 from engine.domain.person import Person
 from engine.live import decisions
@@ -212,6 +213,7 @@ class Connection:
                 message.pool or "",
                 CHANNEL,
                 message.wish or 0,
+                invitation.identify(message.campaign, message.code) if message.code else "",
             )
         change = decisions.Change(message.enrollment, person.sub, person.sub, CHANNEL)
         match message:

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from api.views import Moment
 from engine.domain import campaign as documents
-from engine.domain import shapes, strict_json
+from engine.domain import invitation, shapes, strict_json
 from engine.domain.faults import Fault, fault
 
 WATCHED_MAX: Final = 100
@@ -16,6 +16,7 @@ WATCHED_MAX: Final = 100
 # In Python `$` also matches before a final newline.
 _END: Final = r"(?!\n)"
 Key = Annotated[str, Meta(pattern="^[!-~]{1,64}$" + _END, extra={"fault": "not_a_key"})]
+Code = Annotated[str, Meta(pattern=invitation.PATTERN + _END, extra={"fault": "not_a_code"})]
 EnrollmentId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{16}$" + _END)]
 
 
@@ -47,6 +48,7 @@ class SignUp(In, frozen=True, tag="sign_up"):
     offering: documents.Id
     pool: documents.Id | None = None
     wish: documents.Wish | None = None
+    code: Code | None = None
 
 
 class Change(In, frozen=True):

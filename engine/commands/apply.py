@@ -35,7 +35,7 @@ async def publish(runtime: Runtime, paths: Sequence[Path], output: TextIO) -> in
         return 1
     refused = 0
     for path, campaign in zip(paths, campaigns, strict=True):
-        published = await runtime.publisher.publish(campaign, _actor(), CHANNEL)
+        published = await runtime.publisher.publish(campaign, actor(), CHANNEL)
         if isinstance(published, Published):
             state = "published" if published.changed else "unchanged"
             print(f"{campaign.campaign}: {state}, version {published.version}", file=output)
@@ -128,8 +128,8 @@ def language() -> Language:
     return "zh" if locale.startswith("zh") else "en"
 
 
-def _actor() -> str:
-    """Who publishes, for the audit trail: the operating system's user."""
+def actor() -> str:
+    """Who acts, for the audit trail: the operating system's user."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

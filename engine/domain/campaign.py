@@ -102,12 +102,16 @@ class Eligible(Document, frozen=True):
 
 
 class Pool(Document, frozen=True):
-    """A part of an offering's seats, kept for those who are eligible; from `releases` on open to all others too."""
+    """A part of an offering's seats, kept for those who are eligible; from `releases` on open to all others too.
+
+    With `codes` an invitation code opens it too: without `eligible` it is then for the holders of codes alone.
+    """
 
     pool: Id
     capacity: Annotated[int, Meta(ge=0, le=CAPACITY_MAX)]
     eligible: Eligible | None = None
     releases: Instant | None = None
+    codes: bool = False
 
 
 class Waitlist(Document, frozen=True):

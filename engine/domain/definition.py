@@ -47,7 +47,7 @@ class Definition(Struct, frozen=True):
         return self.document.unit
 
 
-class PackedPool(Struct, frozen=True):
+class PackedPool(Struct, frozen=True, omit_defaults=True):
     """A pool as the scripts read it."""
 
     pool: str
@@ -56,6 +56,8 @@ class PackedPool(Struct, frozen=True):
     """Whether everyone is eligible."""
     releases: int
     """UTC milliseconds; 0 for never."""
+    codes: bool = False
+    """Whether an invitation code opens it."""
 
 
 class PackedOffering(Struct, frozen=True, omit_defaults=True):
@@ -203,8 +205,9 @@ def _packed(
             PackedPool(
                 pool=pool.pool,
                 capacity=pool.capacity,
-                open=pool.eligible is None or pool.eligible == documents.Eligible(),
+                open=eligibility.is_open(pool),
                 releases=milliseconds(pool.releases) if pool.releases else 0,
+                codes=pool.codes,
             )
             for pool in offering.pools
         ],

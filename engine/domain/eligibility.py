@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from engine.domain.campaign import Eligible, Offering
+from engine.domain.campaign import Eligible, Offering, Pool
 from engine.domain.person import Person
 
 
@@ -11,7 +11,7 @@ def compile_mask(offering: Offering) -> Callable[[Person], str]:
 
     The function returned gives "1" or "0" for each pool in order: whether the person is eligible for it.
     """
-    matchers = [_matcher(pool.eligible) for pool in offering.pools]
+    matchers = [_matcher(pool) for pool in offering.pools]
     if not any(matchers):
         everyone = "1" * len(matchers)
         return lambda person: everyone
@@ -28,10 +28,18 @@ def mask(offering: Offering, person: Person) -> str:
     return compile_mask(offering)(person)
 
 
-def _matcher(eligible: Eligible | None) -> Callable[[Person, list[str]], bool] | None:
-    """Whether each list that is given has an entry of the person's; None when no list is given: everyone."""
-    if eligible is None or eligible == Eligible():
+def is_open(pool: Pool) -> bool:
+    """Whether everyone is eligible for a pool."""
+    return pool.eligible == Eligible() or (pool.eligible is None and not pool.codes)
+
+
+def _matcher(pool: Pool) -> Callable[[Person, list[str]], bool] | None:
+    """Whether each list that is given has an entry of the person's; None when everyone is eligible."""
+    if is_open(pool):
         return None
+    eligible = pool.eligible
+    if eligible is None:
+        return lambda person, person_units: False
     units, industries, tags = (
         None if entries is None else frozenset(entries)
         for entries in (eligible.units, eligible.industries, eligible.tags)

@@ -13,6 +13,10 @@ LIVE: Final = SEATED | {"waitlisted"}
 """The statuses that count for limits and overlaps, and of which a member has at most one per offering."""
 
 
+NOT_OVER: Final = LIVE | {"entered"}
+"""The statuses in which an invitation code stays used."""
+
+
 class Record(Struct, frozen=True, array_like=True, gc=False):
     """The state of an enrollment as the Lua scripts keep it; `engine/lua/includes/records.lua` has the same order.
 
@@ -43,6 +47,8 @@ class Record(Struct, frozen=True, array_like=True, gc=False):
     """Of an entry in a draw: its rank among the member's wishes, from 1; never changes. 0 outside of draws."""
     turn: int = 0
     """Of one that waits since a draw: the seq of the draw's event about it, by which it waits. Else 0: by `seq`."""
+    code: str = ""
+    """The id of the invitation code that it came in by; never changes. It is in the ledger's log, not in its rows."""
 
     @property
     def order(self) -> int:

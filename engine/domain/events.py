@@ -7,12 +7,13 @@ A stream entry has the id `<epoch>-<seq>` and up to three fields, each in the or
     r   msgpack array: the enrollment after the change (enrollment.Record), absent for a campaign's own events
     d   the campaign document as JSON, for `published`
     s   what the campaign's draws rest on (lottery.Lottery), for the first `published` with any
+    c   msgpack array: what was issued (Issue), for `codes_issued`; the code's id, for `code_revoked`
 
 No personal data beyond opaque ids.
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -34,6 +35,8 @@ EventType = Literal[
     "draw_began",  # the entries of an offering are what they are
     "draw_ended",  # every entry has its result
     "released",  # a pool was opened to all who are eligible for any pool of its offering
+    "codes_issued",  # invitation codes to a pool
+    "code_revoked",  # an invitation code opens nothing any more
 ]
 
 SCHEMA: Final = 1
@@ -59,13 +62,26 @@ class Header(Struct, frozen=True, array_like=True):
     position: int = 0
     """The position on the waitlist that the sign-up was answered with."""
     offering: str = ""
-    """Of `opened`, `closed`, `released`, `threshold_met`, `draw_began` and `draw_ended`."""
+    """Of `opened`, `closed`, `released`, `threshold_met`, `draw_began` and `draw_ended`, and of events about codes."""
     pool: str = ""
-    """Of `released`."""
+    """Of `released`, `codes_issued` and `code_revoked`."""
     version: int = 0
     """Of `published`: the definition's version. Of `draw_began` and `draw_ended`: the number of the draw."""
     wish: int = 0
     """Of a sign-up for a draw: its rank among the member's wishes."""
+
+
+class Issue(Struct, frozen=True, array_like=True):
+    """What `codes_issued` issued: codes that are alike, in the order in which they are listed."""
+
+    uses: int
+    """How many enrollments each is good for at a time."""
+    member: str
+    """Whose they are; "" for whoever has one."""
+    expires_at: int
+    """UTC milliseconds; 0 for never."""
+    ids: list[str]
+    """domain/invitation.identify of each."""
 
 
 class Event(Struct, frozen=True):
@@ -84,12 +100,26 @@ class Event(Struct, frozen=True):
         """The campaign document of `published`, as JSON."""
         return self.fields.get(b"d")
 
+    @property
+    def issue(self) -> Issue:
+        """What `codes_issued` issued. Raises Undecodable."""
+        return _codes(self, _issue)
+
+    @property
+    def revoked(self) -> str:
+        """The id of the code that `code_revoked` revoked. Raises Undecodable."""
+        return _codes(self, _revoked)[0]
+
 
 class Undecodable(Exception):
     """A stream entry is not an event of a known layout; it goes to the dead letters at its seq."""
 
 
+T = TypeVar("T")
+
 _header = msgspec.msgpack.Decoder(Header)
+_issue = msgspec.msgpack.Decoder(Issue)
+_revoked = msgspec.msgpack.Decoder(tuple[str])
 _record = msgspec.msgpack.Decoder(Record)
 
 
@@ -116,3 +146,10 @@ def decode(campaign: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Eve
     except msgspec.DecodeError as error:
         raise Undecodable(str(error)) from error
     return Event(campaign, epoch, seq, header, record, fields)
+
+
+def _codes(event: Event, decoder: msgspec.msgpack.Decoder[T]) -> T:
+    try:
+        return decoder.decode(event.fields.get(b"c", b""))
+    except msgspec.DecodeError as error:
+        raise Undecodable(str(error)) from error

@@ -213,6 +213,24 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "该活动已经抽签，不能再登记抽签。",
         "This offering has had its draw: it cannot collect entries again.",
     ),
+    # Invitation codes.
+    "takes_no_codes": (
+        "该活动没有可用邀请码的这个名额池。",
+        "The offering has no pool of this name that invitation codes open.",
+    ),
+    "not_to_come": ("必须是将来的时刻。", "Must be a moment that is still to come."),
+    "too_many_codes": (
+        "一项活动最多只能有 {max} 个邀请码。",
+        "An offering has at most {max} invitation codes.",
+    ),
+    "not_a_code": (
+        "必须是 20 位邀请码，例如 XXXXX-XXXXX-XXXXX-XXXXX。",
+        "Must be an invitation code of 20 characters, such as XXXXX-XXXXX-XXXXX-XXXXX.",
+    ),
+    "not_a_code_id": (
+        "必须是邀请码的编号，即 32 个十六进制数字。",
+        "Must be the id of an invitation code: 32 hex digits.",
+    ),
     # Requests.
     "nothing_drawn": ("此活动不抽签。", "This offering is not given by a draw."),
     "not_a_key": (

@@ -25,13 +25,14 @@ def resolve(raw: object, now: datetime) -> object:
         return [resolve(part, now) for part in raw]
     if isinstance(raw, dict):
         return {
-            field: _instant(part, now) if field in INSTANTS and isinstance(part, str) else resolve(part, now)
+            field: instant(part, now) if field in INSTANTS and isinstance(part, str) else resolve(part, now)
             for field, part in raw.items()
         }
     return raw
 
 
-def _instant(distance: str, now: datetime) -> str:
+def instant(distance: str, now: datetime) -> str:
+    """One of them, likewise."""
     parts = _DISTANCE.fullmatch(distance)
     if parts is None:
         return distance

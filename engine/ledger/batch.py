@@ -112,6 +112,8 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
             _note_act(changes, entry)
         elif entry.header.type == "published":
             _note_version(changes, entry)
+        elif entry.header.type in ("codes_issued", "code_revoked"):
+            _note_codes(changes, entry)
     changes.put = [_row(campaign, name, record) for name, record in latest.values()]
     return changes
 
@@ -149,6 +151,16 @@ def _note_version(changes: Changes, event: events.Event) -> None:
     changes.trail.append(
         (header.at, header.actor, header.channel, "published", event.campaign, f"version {header.version}")
     )
+
+
+def _note_codes(changes: Changes, event: events.Event) -> None:
+    header = event.header
+    try:
+        what = f"{len(event.issue.ids)} codes" if header.type == "codes_issued" else f"code {event.revoked}"
+    except events.Undecodable as error:
+        raise Refused(f"{header.type} without its codes: {error}") from error
+    detail = f"{header.offering}/{header.pool}: {what}"
+    changes.trail.append((header.at, header.actor, header.channel, header.type, event.campaign, detail))
 
 
 def _row(campaign: str, name: str, record: enrollment.Record) -> EnrollmentRow:

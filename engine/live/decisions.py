@@ -30,7 +30,8 @@ ENROLLMENTS_DRAWN: Final = 256
 class Decision(Struct, frozen=True, array_like=True):
     """The one named answer to a request; engine/lua/includes/answers.lua has the same order.
 
-    `fact` is what a refusal has to say: when a window opens (ms), which limit, which other offering, which status.
+    `fact` is what a refusal has to say: when a window opens (ms), which limit, which other offering, which status,
+    why a code opens nothing.
     """
 
     outcome: str
@@ -52,7 +53,7 @@ class Change(Struct, frozen=True, array_like=True):
 
 
 Request: TypeAlias = Change | tuple[Any, ...]
-"""A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel, wish)."""
+"""A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel, wish, code)."""
 
 NOT_FOUND: Final = Decision("not_found")
 NOT_READY: Final = Decision("not_ready")
@@ -100,17 +101,26 @@ class Decisions:
         self._fresh = _enrollments()
 
     async def sign_up(
-        self, campaign: str, offering: str, person: Person, key: str, wanted: str, channel: str, wish: int = 0
+        self,
+        campaign: str,
+        offering: str,
+        person: Person,
+        key: str,
+        wanted: str,
+        channel: str,
+        wish: int = 0,
+        code: str = "",
     ) -> Decision:
         """Ask for a seat. `key` is the idempotency key and `wanted` a pool, or "".
 
-        `wish` is its rank among the member's wishes in a draw, 0 for the next after those that are entered.
+        `wish` is its rank among the member's wishes in a draw, 0 for the next after those that are entered. `code` is
+        the id of an invitation code, or "".
         """
         definition = self._catalog.get(campaign) or await self._catalog.find(campaign)
         for _ in range(STALE_RETRIES_MAX):
             if definition is None:
                 break
-            decision = await self._sign_up(definition, offering, person, key, wanted, channel, wish)
+            decision = await self._sign_up(definition, offering, person, key, wanted, channel, wish, code)
             if decision.outcome != outcome.STALE:
                 return decision
             definition = await self._catalog.load(campaign)
@@ -125,6 +135,7 @@ class Decisions:
         wanted: str,
         channel: str,
         wish: int,
+        code: str,
     ) -> Decision:
         found = definition.offerings.get(offering)
         if found is None or (wanted and wanted not in found.pools):
@@ -132,7 +143,7 @@ class Decisions:
         member = person.sub
         request = (
             *(definition.version, member, key, next(self._fresh), offering, wanted),
-            *(found.mask(person), member, channel, wish),
+            *(found.mask(person), member, channel, wish, code),
         )
         return await self._ask("sign_up", definition.campaign, request)
 

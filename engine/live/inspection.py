@@ -34,6 +34,7 @@ class Reading(Struct, frozen=True):
     waiting: dict[str, float]
     queues: dict[str, float]
     timers: dict[str, float]
+    codes: dict[str, bytes]
 
 
 class Log(Struct, frozen=True):
@@ -91,6 +92,7 @@ class Inspector:
             waiting=await self._sorted_set(campaign, "WAITING"),
             queues=await self._sorted_set(campaign, "QUEUES"),
             timers=await self._sorted_set(campaign, "TIMERS"),
+            codes=await self._hash(campaign, "CODES"),
         )
 
     async def records(self, campaign: str, enrollments: Sequence[str]) -> tuple[int, list[bytes | None]]:

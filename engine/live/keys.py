@@ -17,6 +17,7 @@ PARTS: Final = (
     "QUEUES",  # sorted set by name: <offering>/<queue>/<order>/<enrollment>, whom a free seat may go to
     "TIMERS",  # sorted set: opens/…, closes/…, releases/…, expires/<enrollment>, promote/<offering>, by when
     "EVENTS",  # stream: the campaign's log, ids <epoch>-<seq>
+    "CODES",  # hash: code id -> msgpack array (live.codes.Entry); #<offering> -> number; #<offering>/<n> -> code id
 )
 """The keys of a campaign, in the order in which every script gets them."""
 

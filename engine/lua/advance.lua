@@ -6,7 +6,7 @@
 -- Output  {decided, ms until the next is due, or "" for never}; {behind} when more is due; or {not_ready}
 -- Events  opened, closed, released, lapsed, promoted
 --
--- @include state due records commit seats waiting advance
+-- @include state due records codes commit seats waiting advance
 
 if gate ~= 'open' then
   return {Outcome.NOT_READY}

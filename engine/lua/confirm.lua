@@ -6,7 +6,7 @@
 -- Output  {decided, answers}; or {not_ready}, {behind}
 -- Events  confirmed
 --
--- @include state records commit seats waiting advance answers changes
+-- @include state records codes commit seats waiting advance answers changes
 
 return run_changes(function(record, by, enrollment)
   local status = record[Record.STATUS]

@@ -10,7 +10,7 @@
 --         {wrong_state} when no draw is due; {not_ready}, {behind}
 -- Events  draw_began and draw_ended, for each offering of the draw; promoted; and what time brought about before
 --
--- @include state records commit seats waiting advance draws
+-- @include state records codes commit seats waiting advance draws
 
 if gate ~= 'open' then
   return {Outcome.NOT_READY}

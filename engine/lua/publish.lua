@@ -18,7 +18,7 @@
 --         {precondition_failed}, {not_ready}, {behind}
 -- Events  published; and what time brought about before
 --
--- @include state records commit seats waiting advance draws
+-- @include state records codes commit seats waiting advance draws
 
 local create = gate == false
 if create then

@@ -10,7 +10,7 @@
 -- Output  {decided, the number of the draw under way or 0, how many of its results are settled, seq}; or {not_ready}, {behind}
 -- Events  drawn, for each; and what time brought about before
 --
--- @include state records commit seats waiting advance
+-- @include state records codes commit seats waiting advance
 
 if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[4]) then
   return {Outcome.NOT_READY}
@@ -48,6 +48,7 @@ local function settle(enrollment, status, pool)
     record[Record.STATUS] = status
     record[Record.QUEUES] = {}
     remove_live(record[Record.MEMBER], enrollment)
+    give_back_code(record)
   else
     counts_from_now(record[Record.MEMBER], enrollment)
     if status == 'confirmed' then

@@ -4,14 +4,15 @@
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  msgpack array of requests: {version, member, key or "", enrollment, offering, wanted pool or "",
 --         mask ("1" or "0" for each pool: eligible by attributes), actor, channel,
---         wish (its rank in a draw; 0 for the next of the member's)}
+--         wish (its rank in a draw; 0 for the next of the member's), invitation code's id or ""}
 -- ARGV 2  the number of events that may wait in the stream for the ledger
 -- Output  {decided, answers} with one answer for each request, in order; or {not_ready}, {behind}
 -- Events  enrolled, for each success; and what time brought about before
 --
--- @include state records commit seats waiting advance answers first_come
+-- @include state records codes commit seats waiting advance answers first_come
 
-local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL, WISH = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL, WISH, CODE =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 
 -- What the first success under the request's key was answered with, as in REQUESTS; nil when there was none.
 local function first_answer_of(request, live)
@@ -38,6 +39,7 @@ local function replay(first, request)
   return answer(status, first[1], cmsgpack.pack({
     record[Record.OFFERING], record[Record.MEMBER], first[4], status, first[5],
     record[Record.SEQ], 1, first[6], record[Record.DECIDED_AT], {}, record[Record.WISH],
+    record[Record.CODE] and 0, record[Record.CODE],
   }), first[7])
 end
 
@@ -63,6 +65,50 @@ local function pools_for(offering, request)
     offering.may_take[asked] = find_pools(offering, request[MASK], request[WANTED])
   end
   return offering.may_take[asked]
+end
+
+local function is_in_by_code(live, offering, id)
+  for _, entry in ipairs(live) do
+    if entry[Entry.OFFERING] == offering.name then
+      return record_of(entry[Entry.ENROLLMENT])[Record.CODE] == id
+    end
+  end
+end
+
+-- Returns the index of the pool that the request's code opens to a member who may not take it otherwise, else nil; and
+-- why the code opens nothing, if so. Of a code that is not for this member, offering or pool nothing is told.
+local function open_by_code(offering, request, may_take, live)
+  local code, wanted = code_of(request[CODE]), request[WANTED]
+  if not code or code[Code.OFFERING] ~= offering.name or (wanted ~= '' and wanted ~= code[Code.POOL])
+      or (code[Code.MEMBER] ~= '' and code[Code.MEMBER] ~= request[MEMBER]) then
+    return nil, 'code_unknown'
+  end
+  local opened
+  for index, pool in ipairs(offering.pools) do
+    if pool.pool == code[Code.POOL] and pool.codes then
+      opened = index
+    end
+  end
+  if not opened then
+    return nil, 'code_unknown'
+  elseif code[Code.REVOKED] == 1 then
+    return nil, 'code_revoked'
+  elseif code[Code.EXPIRES_AT] > 0 and code[Code.EXPIRES_AT] <= now then
+    return nil, 'code_expired'
+  elseif may_take and may_take[opened] then
+    return nil
+  elseif code[Code.USED] >= code[Code.USES] and not is_in_by_code(live, offering, request[CODE]) then
+    return nil, 'code_used_up'
+  end
+  return opened
+end
+
+local function with_pool(may_take, opened)
+  local more = {[opened] = true}
+  for index, may in pairs(may_take or {}) do
+    more[index] = more[index] or may
+  end
+  return more
 end
 
 local function already_in(live, offering)
@@ -190,7 +236,8 @@ local function queues_for(offering, request, may_take)
   if request[WANTED] ~= '' then
     return {request[WANTED]}
   end
-  local queues = {ANY}
+  -- A code opens its own pool only: not those that are released to all who are eligible for some pool.
+  local queues = string.find(request[MASK], '1', 1, true) and {ANY} or {}
   for index, pool in ipairs(offering.pools) do
     if may_take[index] and not pool.open then
       queues[#queues + 1] = pool.pool
@@ -199,9 +246,13 @@ local function queues_for(offering, request, may_take)
   return queues
 end
 
-local function enrol(offering, request, may_take, pool)
+-- `opened` is the pool that only the request's code opens, by its index.
+local function enrol(offering, request, may_take, pool, opened)
   local member, enrollment, position = request[MEMBER], request[ENROLLMENT], 0
   local record = {offering.name, member, '', 'waitlisted', 0, 0, 1, 0, now, {}}
+  if opened and (not pool or pool == offering.pools[opened]) then
+    use_code(record, request[CODE])
+  end
   if pool then
     seat(offering, pool, record, enrollment, offering.hold_ttl_ms)
   else
@@ -237,13 +288,16 @@ local function is_being_drawn(live)
   return false
 end
 
-local function enter(offering, request, may_take, live)
+local function enter(offering, request, may_take, live, opened)
   local member, enrollment, wish = request[MEMBER], request[ENROLLMENT], request[WISH]
   if wish == 0 then
     wish = last_wish(live) + 1
   end
   local queues = queues_for(offering, request, may_take)
   local record = {offering.name, member, '', 'entered', 0, 0, 1, 0, now, queues, wish}
+  if opened then
+    use_code(record, request[CODE])
+  end
   log_change({
     SCHEMA, 'enrolled', now, request[ACTOR], request[CHANNEL], enrollment, request[KEY], request[WANTED], 0,
     '', '', 0, wish,
@@ -285,7 +339,14 @@ local function decide(request)
   if opens_at then
     return refuse(Outcome.NOT_OPEN, opens_at)
   end
-  local may_take = pools_for(offering, request)
+  local may_take, opened, why = pools_for(offering, request), nil, nil
+  if request[CODE] ~= '' then
+    opened, why = open_by_code(offering, request, may_take, live)
+    if why then
+      return refuse(Outcome.NOT_ELIGIBLE, why)
+    end
+    may_take = opened and with_pool(may_take, opened) or may_take
+  end
   if not may_take then
     return refuse(Outcome.NOT_ELIGIBLE)
   end
@@ -312,7 +373,7 @@ local function decide(request)
     return refuse(Outcome.OVERLAP, other)
   end
   if collecting then
-    return enter(offering, request, may_take, live)
+    return enter(offering, request, may_take, live, opened)
   end
   local pool = first_free(offering, may_take)
   if not pool and (left or offering.waiting >= offering.waiting_max) then
@@ -322,7 +383,7 @@ local function decide(request)
     local waiting = left[Entry.ENROLLMENT]
     leave('cancelled', 'cancelled', {request[ACTOR], request[CHANNEL]}, offering_of(offering.of), waiting, record_of(waiting))
   end
-  return enrol(offering, request, may_take, pool)
+  return enrol(offering, request, may_take, pool, opened)
 end
 
 if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[2]) then

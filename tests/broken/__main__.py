@@ -34,7 +34,7 @@ def replaced(name: str, first: str, after: str) -> scripts.Script:
     return scripts.compose(name, before + (HERE / f"{name}.lua").read_text() + after + rest)
 
 
-CHECK: Final = replaced("check", "  return enrol(offering, request, may_take, pool)\n", "end\n")
+CHECK: Final = replaced("check", "  return enrol(offering, request, may_take, pool, opened)\n", "end\n")
 TAKE: Final = replaced("take", "local function decide(request)\n", "if gate ~= 'open'")
 
 

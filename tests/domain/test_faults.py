@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 import engine
-from engine.domain import campaign, faults
+from engine.domain import campaign, faults, invitation
 from engine.domain.faults import FAULTS_MAX, TEXTS, Fault, Found
 
 ROOT = Path(engine.__file__).parents[1]
@@ -46,7 +46,7 @@ def test_every_code_has_both_languages(code: str) -> None:
 def test_the_table_and_the_code_agree() -> None:
     sources = [source for path in SOURCES if "domain.faults" in (source := path.read_text("utf-8"))]
     made = {code for source in sources for code in codes_made(source)}
-    of_patterns = {get_args(kind)[1].extra["fault"] for kind in (campaign.Id, campaign.Unit)}
+    of_patterns = {get_args(kind)[1].extra["fault"] for kind in (campaign.Id, campaign.Unit, invitation.Code)}
     assert made | of_patterns | {"pattern", "more_faults"} == set(TEXTS)
 
 

@@ -62,6 +62,7 @@ local function leave(kind, status, by, offering, enrollment, record)
   record[Record.SEAT] = 0
   record[Record.EXPIRES_AT] = 0
   remove_live(record[Record.MEMBER], enrollment)
+  give_back_code(record)
   log_change({SCHEMA, kind, now, by[1], by[2], enrollment}, record)
 end
 

@@ -32,6 +32,13 @@ local function commit()
   call_in_chunks('HSET', Key.ENROLLMENTS, record_writes)
   call_in_chunks('HSET', Key.REQUESTS, request_writes)
 
+  local uses = {}
+  for id in pairs(codes_changed) do
+    uses[#uses + 1] = id
+    uses[#uses + 1] = cmsgpack.pack(codes[id])
+  end
+  call_in_chunks('HSET', Key.CODES, uses)
+
   local logged = #log_headers
   if logged > 0 then
     redis.call('HSET', Key.META, 'seq', seq)

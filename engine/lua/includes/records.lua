@@ -3,6 +3,7 @@
 local Record = {
   OFFERING = 1, MEMBER = 2, POOL = 3, STATUS = 4, SEAT = 5,
   SEQ = 6, VERSION = 7, EXPIRES_AT = 8, DECIDED_AT = 9, QUEUES = 10, WISH = 11, TURN = 12,
+  CODE = 13,
 }
 
 -- packed_records holds each record as it is, or will be, in ENROLLMENTS.
