@@ -156,7 +156,7 @@ def _note_version(changes: Changes, event: events.Event) -> None:
 def _note_codes(changes: Changes, event: events.Event) -> None:
     header = event.header
     try:
-        what = f"{len(event.issue.ids)} codes" if header.type == "codes_issued" else f"code {event.revoked}"
+        what = len(event.issue.ids) if header.type == "codes_issued" else event.revoked
     except events.Undecodable as error:
         raise Refused(f"{header.type} without its codes: {error}") from error
     detail = f"{header.offering}/{header.pool}: {what}"

@@ -29,6 +29,9 @@ WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
     "POST /v1/campaigns/{campaign}/enrollments/{enrollment}/confirm": ("member",),
     "POST /v1/campaigns/{campaign}/enrollments/{enrollment}/decline": ("member",),
     "GET /v1/campaigns/{campaign}/offerings/{offering}/roster": ("officer", "organizer"),
+    "POST /v1/campaigns/{campaign}/offerings/{offering}/codes": ("officer", "organizer"),
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/codes": ("officer", "organizer"),
+    "DELETE /v1/campaigns/{campaign}/offerings/{offering}/codes/{code}": ("officer", "organizer"),
     "GET /v1/live": ("member",),
     "GET /v1/ops/status": ("ops",),
     "GET /healthz": ANYONE,
@@ -66,30 +69,36 @@ def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
 @pytest.mark.parametrize("role", [None, *ROLES])
 @pytest.mark.parametrize("route", [route for route in routes.ROUTES if route.path != LIVE], ids=name)
 async def test_roles(client: Client, route: Route, role: Role | None) -> None:
-    held = offering(hold_ttl_s=600, policy={"name": "first_come", "grace_s": 60})
+    guests = {"pool": "guests", "capacity": 1, "codes": True}
+    pools = [{"pool": "open", "capacity": 2}, guests]
+    held = offering(hold_ttl_s=600, pools=pools, policy={"name": "first_come", "grace_s": 60})
     await client.stand.publish(campaign(held))
     assert await client.stand.runtime.drawing.draw_if_due("autumn")
     enrollment = (await client.sign_up("m1")).json["enrollment"]
+    [code] = await client.stand.issue("guests")
     before = await client.stand.log()
-    path = route.path.format(campaign="autumn", offering="soap", enrollment=enrollment)
-    body = written(held) if route.method == "PUT" else None
+    path = route.path.format(campaign="autumn", offering="soap", enrollment=enrollment, code=code)
+    body = (
+        {"PUT": written(held), "POST": {"pool": "guests"}}.get(route.method) if route.body_required else None
+    )
     who = person("m1", role) if role else None
     answer = await client.ask(route.method, path, who, body=body)
     allowed = WHO_MAY[name(route)]
     if not allowed or role in allowed:
-        assert answer.status == 200
+        assert answer.status == min(route.answers)
     elif role is None:
         assert answer.told == (401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"] == CHALLENGE
     else:
         assert answer.told == (403, "forbidden")
-    if answer.status != 200:
+    if answer.code:
         assert await client.stand.log() == before
 
 
 @pytest.mark.parametrize("route", [route for route in routes.ROUTES if route.roles], ids=name)
 async def test_who_it_is_comes_before_all_that_is_wrong(client: Client, route: Route) -> None:
-    path = route.path.format(campaign="NO ID", offering="NO ID", enrollment="NO ID").replace(" ", "%20")
+    nowhere = dict.fromkeys(("campaign", "offering", "enrollment", "code"), "NO ID")
+    path = route.path.format(**nowhere).replace(" ", "%20")
     nobody: Any = {"Idempotency-Key": "x" * 65, "Content-Encoding": "gzip"}
     sent = {"method": route.method, "path": f"{path}?limit=x&cursor=x", "body": b"{", "headers": nobody}
     assert (await client.ask(**sent)).told == (401, "unauthenticated")
@@ -136,6 +145,24 @@ async def test_rosters_are_for_their_unit(client: Client, unit: str, allowed: bo
     for role in ("officer", "organizer"):
         answer = await client.get(f"{HERE}/offerings/soap/roster", person("o", role, unit=unit))
         assert answer.told == ((200, "") if allowed else (403, "forbidden"))
+
+
+@pytest.mark.parametrize(("unit", "allowed"), UNITS)
+async def test_codes_are_for_their_unit(client: Client, unit: str, allowed: bool) -> None:
+    pools = [{"pool": "guests", "capacity": 1, "codes": True}]
+    await client.stand.publish(campaign(offering(pools=pools), unit="xicheng.health"))
+    [code] = await client.stand.issue("guests")
+    before = await client.stand.log()
+    for role in ("officer", "organizer"):
+        who, path = person("o", role, unit=unit), f"{HERE}/offerings/soap/codes"
+        answers = [
+            await client.ask("POST", path, who, body={"pool": "guests"}),
+            await client.get(path, who),
+            await client.ask("DELETE", f"{path}/{code}", who),
+        ]
+        expected = [(201, ""), (200, ""), (200, "")] if allowed else [(403, "forbidden")] * 3
+        assert [each.told for each in answers] == expected
+    assert (await client.stand.log() == before) is not allowed
 
 
 @pytest.mark.parametrize(("unit", "allowed"), UNITS)

@@ -218,8 +218,12 @@ async def test_slots_move_during_a_sale(cluster: RedisCluster, sharded: Stand, r
 async def test_each_step_of_a_move(cluster: RedisCluster, sharded: Stand, retries: Retries) -> None:
     """What decides is asked where the keys are, waits while they are in two places, and goes with them."""
     name = spread(cluster)[0]
-    await sharded.publish(campaign(offering("soap", waitlist={"size_max": 9}), offering("clay"), name=name))
-    # A node that is importing serves a script only when it has all keys, so all eleven are made to exist.
+    pools = [{"pool": "open", "capacity": 2}, {"pool": "guests", "capacity": 1, "codes": True}]
+    await sharded.publish(
+        campaign(offering("soap", waitlist={"size_max": 9}), offering("clay", pools=pools), name=name)
+    )
+    # A node that is importing serves a script only when it has all keys, so all are made to exist.
+    await sharded.issue("guests", "clay", within=name)
     for member in ("anna", "bert", "carl"):
         await sharded.sign_up(member, key="k", within=name)
     first = await sharded.sign_up("anna", "clay", key="l", within=name)

@@ -26,7 +26,7 @@ def seated(decision: Decision) -> tuple[str, str, int, str]:
     return decision.outcome, decision.record.pool, decision.record.seat, decision.record.code
 
 
-def faulty(path: str, code: str, **parameters: float) -> Issued:
+def faulty(path: str, code: str, **parameters: str | float) -> Issued:
     return Issued(faults=[Fault(path, code, parameters)])
 
 

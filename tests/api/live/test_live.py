@@ -15,6 +15,8 @@ from tests.api.live.page import opened
 from tests.api.redis_proxy import between
 from tests.stand import CAMPAIGN, at, campaign, offering
 
+CODE = "0" * 20
+
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -112,6 +114,21 @@ async def test_answers_are_those_of_http(client: Client) -> None:
         assert (await page.ask("cancel", "c3", enrollment="x" * 16))[1]["code"] == "not_found"
 
 
+async def test_a_code_is_taken_as_over_http(client: Client) -> None:
+    guests = [{"pool": "guests", "capacity": 9, "codes": True}]
+    await client.stand.publish(campaign(offering(pools=guests)))
+    issued = await client.stand.try_issue("guests")
+    assert not isinstance(issued, str)
+    code = issued.secrets[0].code
+    async with opened(client, "m1") as first, opened(client, "m2", **{"Accept-Language": "en"}) as second:
+        status, body = await first.sign_up(code=code.lower())
+        assert (status, body["pool"]) == (201, "guests")
+        status, problem = await second.sign_up(code=code)
+        assert (status, problem["code"], problem["reason"]) == (403, "not_eligible", "code_used_up")
+        answer = await client.sign_up("m2", body={"code": code}, Accept_Language="en")
+        assert problem == answer.json
+
+
 async def test_a_refusal_says_when_to_ask_again(client: Client) -> None:
     await client.stand.publish(campaign(offering(opens=at(hours=1))))
     async with opened(client) as page:
@@ -160,6 +177,12 @@ async def test_offers_are_confirmed_and_declined(client: Client) -> None:
         ('{"op":"sign_up","id":"k 1","campaign":"a","offering":"b"}', "/id", "not_a_key"),
         ('{"op":"sign_up","id":"k\\n","campaign":"a","offering":"b"}', "/id", "not_a_key"),
         ('{"op":"sign_up","id":"k","campaign":"a","offering":"b","party":2}', "/party", "unknown_field"),
+        (
+            f'{{"op":"sign_up","id":"k","campaign":"a","offering":"b","code":"{CODE}\\n"}}',
+            "/code",
+            "not_a_code",
+        ),
+        ('{"op":"sign_up","id":"k","campaign":"a","offering":"b","code":"guess"}', "/code", "not_a_code"),
         ('{"op":"cancel","id":"k","campaign":"a","enrollment":"short"}', "/enrollment", "pattern"),
         ('{"op":"auth"}', "/token", "missing"),
     ],
