@@ -14,7 +14,7 @@ from engine import audit
 from engine.audit import Audit, Result
 from engine.domain.campaign import Campaign
 from engine.domain.enrollment import Record
-from engine.live import keys
+from engine.live import codes, keys
 from engine.live.members import Entry
 from engine.workers.recorder import Recorder
 from engine.workers.worker import Worker
@@ -601,3 +601,101 @@ async def test_a_difference_is_named_while_sales_go_on(stand: Stand) -> None:
             (given["cleo/soap"], "is in Redis, missing in the ledger"),
         ]
     )
+
+
+# Invitation codes
+
+
+async def invite(stand: Stand) -> dict[str, str]:
+    """A code that one has a seat by, one waits by and one has left; another that is revoked."""
+    guests = {"pool": "guests", "capacity": 1, "codes": True}
+    await stand.publish(campaign(offering(pools=[guests], waitlist={"size_max": 9})))
+    code, *_ = await stand.issue("guests", codes=2, uses=3)
+    [other] = await stand.issue("guests", member="gina")
+    given = {"code": code, "other": other}
+    for member in ("anna", "bert", "cleo"):
+        given[member] = (await stand.sign_up(member, code=code)).enrollment
+    await stand.cancel(given["cleo"])
+    await stand.revoke(other)
+    return given
+
+
+async def test_codes_agree(stand: Stand) -> None:
+    await invite(stand)
+    async with recording(stand):
+        result = await audited(stand, WAIT_S)
+    assert (result.differences, result.notes) == ([], [])
+
+
+def coded(name: str, **changed: Any) -> Tamper:
+    async def tamper(stand: Stand, given: dict[str, str]) -> None:
+        client, key = stand.runtime.server.client, keys.of(CAMPAIGN, "CODES")
+        entry = msgspec.msgpack.decode(await client.hget(key, given[name]), type=codes.Entry)
+        await client.hset(key, given[name], packed(*structs.astuple(structs.replace(entry, **changed))))
+
+    return tamper
+
+
+@pytest.mark.parametrize(
+    ("tamper", "expected"),
+    [
+        (coded("code", used=1), [("code", "used is 1, 2 by the records")]),
+        (
+            coded("code", used=4),
+            [
+                ("code", "used is 4, 2 by the records"),
+                ("code", "used is 4, more than its 3 uses"),
+            ],
+        ),
+        (coded("code", uses=9), [("code", "is another in Redis than in the ledger's log")]),
+        (coded("code", revoked=1), [("code", "is another in Redis than in the ledger's log")]),
+        (coded("other", revoked=0), [("other", "is another in Redis than in the ledger's log")]),
+        (coded("other", member=""), [("other", "is another in Redis than in the ledger's log")]),
+        (in_redis("HDEL", "CODES", "<code>"), [("code", "is not in Redis")]),
+        (in_redis("HSET", "CODES", "<code>", "x"), [("code", "cannot be read in Redis")]),
+        (
+            in_redis("HSET", "CODES", "f" * 32, packed("soap", "guests", 1, 0, "", 0, 0)),
+            [("f" * 32, "is in Redis and was never issued by the ledger's log")],
+        ),
+        (
+            in_redis("HSET", "CODES", "#soap", 2),
+            [("", "its list of codes in Redis is not that of the log at #soap")],
+        ),
+        (
+            in_redis("HDEL", "CODES", "#soap/3"),
+            [("", "its list of codes in Redis is not that of the log at #soap/3")],
+        ),
+        (
+            in_records("anna", code=""),
+            [
+                ("anna", "came in by another code in Redis than in the ledger's log"),
+                ("code", "used is 2, 1 by the records"),
+            ],
+        ),
+        (
+            in_ledger("UPDATE events SET fields = (SELECT fields FROM events WHERE seq = 3) WHERE seq = 4"),
+            [
+                ("event 4", "in the stream and in the ledger's log differ"),
+                ("other", "is in Redis and was never issued by the ledger's log"),
+            ],
+        ),
+    ],
+)
+async def test_differences_of_codes(stand: Stand, tamper: Tamper, expected: list[tuple[str, str]]) -> None:
+    given = await invite(stand)
+    await recorder(stand).close()
+    await tamper(stand, given)
+    found = lines(await audited(stand))
+    for subject, text in expected:
+        name = given.get(subject, subject)
+        about = {"": "soap"}.get(subject) or (f"code {name}" if len(name) == 32 else name)
+        assert (about, text) in found
+    assert not any(member in f"{subject} {what}" for member in MEMBERS for subject, what in found)
+
+
+async def test_codes_that_are_not_recorded_in_time_are_no_differences(stand: Stand) -> None:
+    await invite(stand)
+    await recorder(stand).close()
+    await stand.issue("guests")
+    found = lines(await audited(stand, 0.1))
+    assert [subject for subject, _ in found] == [""]

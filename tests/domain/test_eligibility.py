@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain import eligibility
-from engine.domain.campaign import Eligible, Offering
+from engine.domain.campaign import Eligible, Offering, Pool
 from engine.domain.person import Person, within
 from tests.domain import documents
 
@@ -83,3 +83,20 @@ def expected(eligible: Eligible | None, person: Person) -> bool:
 def test_any_pools(eligible: list[Eligible | None], person: Person) -> None:
     mask = eligibility.compile_mask(offering(*eligible))
     assert mask(person) == "".join("1" if expected(each, person) else "0" for each in eligible)
+
+
+@pytest.mark.parametrize(
+    ("eligible", "codes", "mask", "is_open"),
+    [
+        (None, False, "1", True),
+        (None, True, "0", False),
+        (Eligible(), True, "1", True),
+        (Eligible(units=["xicheng"]), True, "1", False),
+        (Eligible(units=["dongcheng"]), True, "0", False),
+    ],
+)
+def test_a_pool_that_codes_open(eligible: Eligible | None, codes: bool, mask: str, is_open: bool) -> None:
+    pool = Pool("guests", 1, eligible, codes=codes)
+    whole = msgspec.structs.replace(offering(None), pools=[pool])
+    assert eligibility.mask(whole, Person("m-1", "xicheng.health")) == mask
+    assert eligibility.is_open(pool) is is_open

@@ -1,7 +1,7 @@
 """Made-up logs of a campaign, in the form in which the Lua scripts write them, with what they must leave behind."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -53,6 +53,16 @@ class Log:
     def opened(self, offering: str = "soap") -> Event:
         """An event of the campaign itself."""
         return self._add(Header(SCHEMA, "opened", self._now(), "system", "engine", offering=offering), None)
+
+    def codes_issued(self, ids: Sequence[str], pool: str = "own") -> Event:
+        """Invitation codes of one use, by the officer f-1."""
+        header = Header(SCHEMA, "codes_issued", self._now(), "f-1", "http", offering="soap", pool=pool)
+        return self._add(header, None, codes=_pack((1, "", 0, list(ids))))
+
+    def code_revoked(self, code: str, pool: str = "own") -> Event:
+        """One of them, by the organizer o-1."""
+        header = Header(SCHEMA, "code_revoked", self._now(), "o-1", "cli", offering="soap", pool=pool)
+        return self._add(header, None, codes=_pack((code,)))
 
     def enrolled(
         self,
@@ -146,7 +156,9 @@ class Log:
     def _now(self) -> int:
         return BEGINS + self.seq + 1
 
-    def _add(self, header: Header, record: Record | None, document: bytes | None = None) -> Event:
+    def _add(
+        self, header: Header, record: Record | None, document: bytes | None = None, codes: bytes | None = None
+    ) -> Event:
         fields = {b"h": _pack(header)}
         if record is not None:
             fields[b"r"] = _pack(record)
@@ -155,6 +167,8 @@ class Log:
                 self.records[header.enrollment] = record
         if document is not None:
             fields[b"d"] = document
+        if codes is not None:
+            fields[b"c"] = codes
         event = Event(self.campaign, self.epoch, self.seq + 1, header, record, fields)
         self.entries.append(event)
         return event

@@ -116,6 +116,24 @@ def test_the_events_of_a_draw_itself_change_no_row() -> None:
     assert (len(changes.events), changes.put, changes.trail) == (2, [], [])
 
 
+def test_codes_are_in_the_trail_and_change_no_row() -> None:
+    log = Log()
+    log.codes_issued(["a" * 32])
+    log.code_revoked("a" * 32)
+    changes = reduce(CAMPAIGN, 1, 0, log.entries)
+    assert (len(changes.events), changes.put) == (2, [])
+    assert [row[3] for row in changes.trail] == ["codes_issued", "code_revoked"]
+
+
+@pytest.mark.parametrize("codes", [{}, {b"c": b"\xc1"}, {b"c": msgspec.msgpack.encode((1, "", 0, [7]))}])
+def test_codes_that_cannot_be_read_are_refused(codes: dict[bytes, bytes]) -> None:
+    log = Log()
+    event = log.codes_issued(["a" * 32])
+    log.entries[0] = msgspec.structs.replace(event, fields={b"h": event.fields[b"h"]} | codes)
+    with pytest.raises(Refused, match="codes_issued without its codes"):
+        reduce(CAMPAIGN, 1, 0, log.entries)
+
+
 def test_only_who_signed_up_before_is_drawn() -> None:
     log = Log()
     log.entered("m-1")

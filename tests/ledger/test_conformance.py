@@ -570,6 +570,8 @@ async def test_the_trail_says_who_did_what_for_others(ledger: Ledger) -> None:
     log.changed("lapsed", "e-4", "lapsed")
     log.cancelled("e-3", actor="officer-2")
     log.opened()
+    log.codes_issued(["a" * 32, "b" * 32])
+    log.code_revoked("b" * 32)
     await register(ledger)
     await record(ledger, log)
     expected = [
@@ -577,9 +579,11 @@ async def test_the_trail_says_who_did_what_for_others(ledger: Ledger) -> None:
         TrailRow(BEGINS + 1, "o-1", "http", "published", CAMPAIGN, "version 1"),
         TrailRow(BEGINS + 3, "officer-1", "http", "enrolled", CAMPAIGN, "e-3"),
         TrailRow(BEGINS + 8, "officer-2", "http", "cancelled", CAMPAIGN, "e-3"),
+        TrailRow(BEGINS + 10, "f-1", "http", "codes_issued", CAMPAIGN, "soap/own: 2"),
+        TrailRow(BEGINS + 11, "o-1", "cli", "code_revoked", CAMPAIGN, f"soap/own: {'b' * 32}"),
     ]
     assert await ledger.trail(CAMPAIGN, 9) == expected[::-1]
-    assert await ledger.trail(CAMPAIGN, 2) == expected[:1:-1]
+    assert await ledger.trail(CAMPAIGN, 2) == expected[:-3:-1]
     assert await ledger.trail("unheard-of", 9) == []
 
 
