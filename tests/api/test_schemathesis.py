@@ -33,6 +33,12 @@ PUBLIC: Final = {
 PUBLISH: Final = "PUT /v1/campaigns/{campaign}"
 """Half of all that there is to ask, for the size of its documents."""
 _ENROLLMENT: Final = "/v1/campaigns/{campaign}/enrollments/{enrollment}"
+OF_STAFF: Final = {
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/roster",
+    "POST /v1/campaigns/{campaign}/offerings/{offering}/codes",
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/codes",
+    "DELETE /v1/campaigns/{campaign}/offerings/{offering}/codes/{code}",
+}
 REACHED: Final[dict[Role, set[str]]] = {
     "member": {
         "POST /v1/campaigns/{campaign}/offerings/{offering}/enrollments",
@@ -43,11 +49,8 @@ REACHED: Final[dict[Role, set[str]]] = {
         "GET /v1/campaigns/{campaign}/me",
         "GET /v1/me/enrollments",
     },
-    "officer": {"GET /v1/campaigns/{campaign}/offerings/{offering}/roster"},
-    "organizer": {
-        PUBLISH,
-        "GET /v1/campaigns/{campaign}/offerings/{offering}/roster",
-    },
+    "officer": OF_STAFF,
+    "organizer": {PUBLISH, *OF_STAFF},
     "ops": {"GET /v1/ops/status"},
 }
 """What succeeds for a role besides PUBLIC; if it were not reached, a run would show little."""
@@ -57,7 +60,7 @@ def campaign() -> Campaign:
     """The campaign of the document's examples, with an offering for each way in which a sign-up can end."""
     seats = {"pool": "open", "capacity": 100_000}
     return stand.campaign(
-        stand.offering("paper-cutting", pools=[seats]),
+        stand.offering("paper-cutting", pools=[seats, {"pool": "own", "capacity": 9, "codes": True}]),
         stand.offering("held", pools=[seats], hold_ttl_s=600),
         stand.offering("offered", waitlist={"size_max": 100_000, "promotion": "offer"}),
         stand.offering("waited-for", waitlist={"size_max": 100_000}),

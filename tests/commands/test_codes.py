@@ -66,7 +66,7 @@ def test_what_is_refused(data_directory: Path) -> None:
             1,
             "seatrush: /pool: The offering has no pool of this name that invitation codes open.\n",
         )
-        assert refused("issue", *OFFERING, "guests", "--expires", "-1d", language="zh_CN.UTF-8") == (
+        assert refused("issue", *OFFERING, "guests", "--expires=-1d", language="zh_CN.UTF-8") == (
             1,
             "seatrush: /expires: 必须是将来的时刻。\n",
         )
