@@ -29,11 +29,14 @@ class Pool:
     name: str
     capacity: int
     units: tuple[str, ...] = ()
-    """Whose it is; empty for everybody's."""
+    """Whose it is; empty for everybody's, or for holders of codes alone."""
     release: Literal["never", "later", "past"] = "never"
+    codes: bool = False
 
     def is_of(self, unit: str) -> bool:
-        return not self.units or any(unit == each or unit.startswith(each + ".") for each in self.units)
+        if not self.units:
+            return not self.codes
+        return any(unit == each or unit.startswith(each + ".") for each in self.units)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class Claim:
     seat: int = 0
     version: int = 1
     wish: int = 0
+    code: str = ""
+    """The code that it came in by."""
     expires_at: int = 0
     """Set by who hears of it."""
 
@@ -141,6 +146,18 @@ class Told(NamedTuple):
     seat: int
     version: int
     wish: int
+    code: str
+
+
+class Code(NamedTuple):
+    """An invitation code."""
+
+    offering: str
+    pool: str
+    uses: int
+    member: str
+    """Whose it is, "" for whoever has it."""
+    revoked: bool = False
 
 
 class Request(NamedTuple):
@@ -151,6 +168,7 @@ class Request(NamedTuple):
     key: str = ""
     wanted: str = ""
     wish: int = 0
+    code: str = ""
 
 
 class Answer(NamedTuple):
@@ -179,6 +197,7 @@ class Oracle:
     """How many were held."""
     drawn: set[str] = field(default_factory=set)
     """The offerings that were in one."""
+    codes: dict[str, Code] = field(default_factory=dict)
 
     # The state
 
@@ -205,8 +224,12 @@ class Oracle:
     def show(self, claim: Claim, why: str = "") -> Told:
         return Told(
             *(why, claim.enrollment, claim.member, claim.offering, claim.status, claim.pool, claim.seat),
-            *(claim.version, claim.wish),
+            *(claim.version, claim.wish, claim.code),
         )
+
+    def used(self, code: str) -> int:
+        """How many enrollments that are not over came in by a code."""
+        return len([each for each in self.live() if each.code == code])
 
     # Calls
 
@@ -227,9 +250,11 @@ class Oracle:
             return Answer("closed")
         if offering.window == "before" and not (offering.gives == "grace" and offering.intents):
             return Answer("not_open")
-        pools = offering.may_take(self.units[request.member], request.wanted)
-        if not pools:
-            return Answer("not_eligible")
+        pools, reason = offering.may_take(self.units[request.member], request.wanted), ""
+        if request.code:
+            reason = self._unopened(offering, request, pools)
+        if reason or not (pools or request.code):
+            return Answer("not_eligible", frozenset({reason}))
         for present in self.live(request.member, offering.name):
             return Answer("already_in", shown=self.show(present), position=self.position(present))
         if self.is_collecting(offering) and offering.is_collected:
@@ -243,9 +268,26 @@ class Oracle:
             return Answer("overlap", frozenset(crossing))
         return self._enrol(offering, request, pools, fresh)
 
+    def _unopened(self, offering: Offering, request: Request, pools: Sequence[str]) -> str:
+        """Why the request's code opens nothing, or ""."""
+        code = self.codes.get(request.code)
+        taking = [each.name for each in offering.pools if each.codes]
+        if code is None or code.offering != offering.name or code.pool not in taking:
+            return "code_unknown"
+        if code.member not in ("", request.member) or request.wanted not in ("", code.pool):
+            return "code_unknown"
+        if code.revoked:
+            return "code_revoked"
+        mine = [each.code for each in self.live(request.member, offering.name)]
+        is_used_up = self.used(request.code) >= code.uses
+        return "code_used_up" if is_used_up and code.pool not in pools and request.code not in mine else ""
+
     def _enrol(self, offering: Offering, request: Request, pools: Sequence[str], fresh: str) -> Answer:
         claim = Claim(fresh, offering.name, request.member, request.key, request.wanted, len(self.claims))
-        free = self._first_free(offering, pools)
+        opened = self.codes[request.code].pool if request.code else ""
+        free = self._first_free(offering, [*pools, opened])
+        if (opened not in pools and free in ("", opened)) or self.is_collecting(offering):
+            claim.code = request.code if opened not in pools else ""
         if self.is_collecting(offering):
             ranks = [each.wish for each in self.live(request.member, statuses=("entered",))]
             claim.status, claim.wish = "entered", request.wish or max(ranks, default=0) + 1
@@ -362,10 +404,7 @@ class Oracle:
     def _wishes(self, member: str, drawn: Sequence[str]) -> list[Wish]:
         ranked = sorted(self.live(member, statuses=("entered",)), key=lambda each: (each.wish, each.number))
         ranked = [each for each in ranked if each.offering in drawn]
-        return [
-            Wish(each.offering, self.shape.get(each.offering).may_take(self.units[member], each.wanted))
-            for each in ranked
-        ]
+        return [Wish(each.offering, self.wants(each)) for each in ranked]
 
     def _stock(self, drawn: Sequence[str]) -> list[DrawnOffering]:
         return [
@@ -433,11 +472,32 @@ class Oracle:
                 self._change(claim, "offered" if offering.offers else "confirmed", "promoted")
 
     def wants(self, claim: Claim) -> list[str]:
-        """The pools whose seats one who waits may take."""
-        return self.shape.get(claim.offering).may_take(self.units[claim.member], claim.wanted)
+        """The pools whose seats one who waits or is entered may take, in their order."""
+        offering = self.shape.get(claim.offering)
+        pools = offering.may_take(self.units[claim.member], claim.wanted)
+        if claim.code:
+            pools.append(self.codes[claim.code].pool)
+        return [each.name for each in offering.pools if each.name in pools]
+
+    def issue(self, ids: Sequence[str], code: Code) -> str:
+        """What it must be answered with, "" when the codes are issued."""
+        self.pass_time()
+        offering = self.shape.find(code.offering)
+        if offering is None:
+            return "not_found"
+        if code.pool not in [each.name for each in offering.pools if each.codes]:
+            return "takes_no_codes"
+        self.codes |= dict.fromkeys(ids, code)
+        return ""
+
+    def revoke(self, code: str) -> None:
+        self.pass_time()
+        self.codes[code] = self.codes[code]._replace(revoked=True)
 
 
-def violations(shape: Shape, units: Mapping[str, str], told: Sequence[Told]) -> Iterator[str]:
+def violations(
+    shape: Shape, units: Mapping[str, str], codes: Mapping[str, Code], told: Sequence[Told]
+) -> Iterator[str]:
     """What the state of all enrollments has that no campaign may ever have; it is looked at without the oracle."""
     seats: set[tuple[str, str, int]] = set()
     live = [each for each in told if each.status in LIVE]
@@ -446,11 +506,13 @@ def violations(shape: Shape, units: Mapping[str, str], told: Sequence[Told]) -> 
             pool = next(pool for pool in shape.get(each.offering).pools if pool.name == each.pool)
             if not 1 <= each.seat <= pool.capacity or (each.offering, each.pool, each.seat) in seats:
                 yield f"seat {each.seat} of {each.offering}/{each.pool}"
-            if each.pool not in shape.get(each.offering).may_take(units[each.member], ""):
+            opened = codes[each.code].pool if each.code else ""
+            if each.pool not in (*shape.get(each.offering).may_take(units[each.member], ""), opened):
                 yield f"{each.member} may not have {each.offering}/{each.pool}"
             seats.add((each.offering, each.pool, each.seat))
         elif each.seat:
             yield f"{each.enrollment} is {each.status} with a seat"
+    yield from _misused(codes, live)
     for member in units:
         offerings = [each.offering for each in live if each.member == member]
         if len(set(offerings)) < len(offerings):
@@ -463,6 +525,15 @@ def violations(shape: Shape, units: Mapping[str, str], told: Sequence[Told]) -> 
                 yield f"{member} has {counting}, more than a limit"
             if set(shape.overlapping(name)).intersection(others):
                 yield f"{member} has {counting}, at the same time"
+
+
+def _misused(codes: Mapping[str, Code], live: Sequence[Told]) -> Iterator[str]:
+    for name, code in codes.items():
+        holders = [each for each in live if each.code == name]
+        if len(holders) > code.uses:
+            yield f"{len(holders)} came in by a code of {code.uses} uses"
+        if any(each.offering != code.offering or code.member not in ("", each.member) for each in holders):
+            yield f"somebody came in by {code}"
 
 
 def changed(shape: Shape, name: str, **fields: object) -> Shape:

@@ -35,13 +35,14 @@ from engine.domain.draw import Draw
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
 from engine.domain.person import Person
+from engine.invitations import Listed
 from engine.live import keys
 from engine.live.counts import CountsReader
 from engine.live.decisions import Change, Decision
 from engine.publishing import Published
 from engine.workers.recorder import Recorder
 from tests import model, stand
-from tests.model import SLOTS, Answer, Offering, Oracle, Pool, Request, Shape, Told
+from tests.model import SLOTS, Answer, Code, Offering, Oracle, Pool, Request, Shape, Told
 from tests.stand import Stand, at, open_stand
 
 UNITS: Final = {"m0": "a", "m1": "a.b", "m2": "b", "m3": "", "m4": "", "m5": "ab"}
@@ -91,6 +92,7 @@ def _offering(shape: Offering, ttl_s: int) -> dict[str, Any]:
             {"pool": pool.name, "capacity": pool.capacity}
             | ({"eligible": {"units": list(pool.units)}} if pool.units else {})
             | RELEASES[pool.release]
+            | ({"codes": True} if pool.codes else {})
             for pool in shape.pools
         ],
         policy=_policy(shape),
@@ -123,6 +125,17 @@ POOL_SETS: Final = st.one_of(
         st.integers(0, 2),
         st.integers(0, 2),
         st.sampled_from(["never", "later"]),
+    ),
+    st.builds(
+        lambda own, rest, units, others, release: (
+            Pool("own", own, units, release, codes=True),
+            Pool("open", rest, others),
+        ),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.sampled_from([(), ("a",)]),
+        st.sampled_from([(), ("b",)]),
+        st.sampled_from(["never", "later", "past"]),
     ),
 )
 
@@ -165,6 +178,9 @@ def shapes(draw: st.DrawFn) -> Shape:
     )
 
 
+UNKNOWN_CODE: Final = "f" * 32
+"""Of a request: this one, or "0" for the newest that was issued, "1" for the one before."""
+
 REQUESTS: Final = st.builds(
     Request,
     member=st.sampled_from(list(UNITS)),
@@ -172,6 +188,15 @@ REQUESTS: Final = st.builds(
     key=st.sampled_from(["", "", "k1", "k2", "k3"]),
     wanted=st.sampled_from(["", "", "", *POOLS]),
     wish=st.sampled_from([0, 0, 0, 1, 2]),
+    code=st.sampled_from(["", "", "0", "1", "2", UNKNOWN_CODE]),
+)
+ISSUES: Final = st.builds(
+    Code,
+    offering=st.sampled_from([*NAMES, "one", "two", "three"]),
+    pool=st.sampled_from(["own", "own", "own", "open"]),
+    uses=st.integers(1, 2),
+    member=st.sampled_from(["", "", *UNITS]),
+    revoked=st.just(False),
 )
 PLACES: Final = st.integers(0, 9)
 CHANGES: Final = st.lists(
@@ -203,7 +228,7 @@ def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
     if what in ("capacity", "release"):
         pools = tuple(
             replace(each, **{what: value})
-            if each.name == pool and (what == "capacity" or each.units)
+            if each.name == pool and (what == "capacity" or each.units or each.codes)
             else each
             for each in found.pools
         )
@@ -269,6 +294,15 @@ class Calls(RuleBasedStateMachine):
     def sign_up(self, requests: list[Request]) -> None:
         self._step(self._sign_up(requests))
 
+    @rule(code=ISSUES, number=st.integers(1, 2))
+    def issue(self, code: Code, number: int) -> None:
+        self._step(self._issue(code, number))
+
+    @precondition(lambda self: self.oracle.codes)
+    @rule(place=st.integers(0, 3))
+    def revoke(self, place: int) -> None:
+        self._step(self._revoke(place))
+
     @rule(verb=st.sampled_from(["cancel", "cancel", "confirm", "decline"]), whose=CHANGES)
     def change(self, verb: str, whose: list[tuple[int, str]]) -> None:
         self._step(self._change(verb, whose))
@@ -316,13 +350,14 @@ class Calls(RuleBasedStateMachine):
 
     async def _sign_up(self, requests: Sequence[Request]) -> None:
         decisions = self.bench.stand.decisions
+        requests = [each._replace(code=self._code(each.code)) for each in requests]
         given = await asyncio.gather(
             *(
                 decisions.sign_up(
                     self.name,
                     each.offering,
                     Person(each.member, UNITS[each.member]),
-                    *(each.key, each.wanted, "http", each.wish),
+                    *(each.key, each.wanted, "http", each.wish, each.code),
                 )
                 for each in requests
             )
@@ -337,6 +372,40 @@ class Calls(RuleBasedStateMachine):
             if answer.shown and answer.outcome != "already_in" and request.key:
                 shown = self._shown(decision)
                 assert shown == self.bytes.setdefault((request.member, request.key), shown)
+
+    def _code(self, which: str) -> str:
+        issued = list(self.oracle.codes)
+        if len(which) != 1:
+            return which
+        return issued[-1 - int(which)] if int(which) < len(issued) else ""
+
+    async def _issue(self, code: Code, number: int) -> None:
+        terms = {"codes": number, "uses": code.uses, "member": code.member or None}
+        given = await self.bench.stand.try_issue(code.pool, code.offering, self.name, **terms)
+        ids = [] if isinstance(given, str) else [each.id for each in given.secrets]
+        why = self.oracle.issue(ids, code)
+        if isinstance(given, str):
+            assert given == why
+        else:
+            assert [each.code for each in given.faults] == ([why] if why else [])
+            assert len(ids) == (0 if why else number)
+        await self._heard()
+
+    async def _revoke(self, place: int) -> None:
+        code = self._code(str(place)) or UNKNOWN_CODE
+        known = self.oracle.codes.get(code)
+        offering = known.offering if known else "one"
+        given = await self.bench.stand.runtime.invitations.revoke(
+            self.name, offering, code, "organizer", "http"
+        )
+        if known:
+            self.oracle.revoke(code)
+            assert isinstance(given, Listed)
+            assert (given.entry.revoked, given.entry.used) == (1, self.oracle.used(code))
+        else:
+            self.oracle.pass_time()
+            assert given == "not_found"
+        await self._heard()
 
     async def _change(self, verb: str, whose: Sequence[tuple[int, str]]) -> None:
         decisions = self.bench.stand.decisions
@@ -435,6 +504,12 @@ class Calls(RuleBasedStateMachine):
             assert counts.entered(name) == len(self.oracle.live(offering=name, statuses=("entered",)))
             for pool in offering.pools:
                 assert counts.taken(name, pool.name) == len(self.oracle.taken(name, pool.name))
+            page = await self.bench.stand.runtime.invitations.page(self.name, name, 1_000)
+            assert isinstance(page, list)
+            codes = {code: each for code, each in self.oracle.codes.items() if each.offering == name}
+            assert [(each.id, each.entry.used, bool(each.entry.revoked)) for each in page] == [
+                (code, self.oracle.used(code), each.revoked) for code, each in codes.items()
+            ]
         for member in UNITS:
             mine = await decisions.mine(self.name, member)
             assert isinstance(mine, list)
@@ -464,7 +539,7 @@ class Calls(RuleBasedStateMachine):
         for event in log:
             self._remember(event)
         state = [_told("", name, record) for name, record in self.records.items()]
-        assert list(model.violations(self.oracle.shape, UNITS, state)) == []
+        assert list(model.violations(self.oracle.shape, UNITS, self.oracle.codes, state)) == []
 
     def _remember(self, event: Event) -> None:
         record, enrollment = event.record, event.header.enrollment
@@ -524,7 +599,7 @@ class Calls(RuleBasedStateMachine):
 def _told(kind: str, enrollment: str, record: Record) -> Told:
     return Told(
         *(kind, enrollment, record.member, record.offering, record.status, record.pool, record.seat),
-        *(record.version, record.wish),
+        *(record.version, record.wish, record.code),
     )
 
 
@@ -571,8 +646,15 @@ def _offer(pick: Random, name: str) -> Offering:
         Pool("own", pick.randint(0, 2), ("a",), pick.choice(["never", "later", "past"])),
         pick.randint(0, 2),
     )
+    by_code = replace(own, units=pick.choice([(), ("a",)]), codes=True)
     pools = pick.choice(
-        [(Pool("open", rest + 1),), (own, Pool("open", rest)), (own, Pool("open", rest, ("b",)))]
+        [
+            (Pool("open", rest + 1),),
+            (own, Pool("open", rest)),
+            (own, Pool("open", rest, ("b",))),
+            (by_code, Pool("open", rest)),
+            (by_code, Pool("open", rest, ("b",))),
+        ]
     )
     slot, kind = pick.randrange(len(SLOTS)), pick.choice(KINDS)
     return Offering(
@@ -622,6 +704,16 @@ def _draw_collected(calls: Calls, pick: Random, name: str) -> None:
     calls._step(calls._draw())
 
 
+def _request(calls: Calls, pick: Random, name: str) -> Request:
+    """In half of the cases with a code, mostly one of the offering."""
+    codes = [code for code, each in calls.oracle.codes.items() if each.offering == name]
+    return Request(
+        *(pick.choice(list(UNITS)), name, pick.choice(["", "", "k1", "k2", "k3"])),
+        *(pick.choice(["", "", "", *POOLS]), 0),
+        pick.choice([*codes, "0", UNKNOWN_CODE]) if pick.random() < 0.5 else "",
+    )
+
+
 def play(calls: Calls, pick: Random, steps: int) -> None:
     """Many calls that mostly have an effect, which the machine above seldom finds."""
     shape = tuple(_offer(pick, name) for name in NAMES[: pick.randint(2, 3)])
@@ -629,16 +721,11 @@ def play(calls: Calls, pick: Random, steps: int) -> None:
     for _ in range(steps):
         names = [each.name for each in calls.oracle.shape.offerings]
         step = pick.choices(
-            ["sign_up", "change", "publish", "expire", "draw", "look"], [10, 7, 2, 2, 0.5, 0.5]
+            ["sign_up", "change", "publish", "expire", "issue", "revoke", "draw", "look"],
+            [10, 7, 2, 2, 2, 0.3, 0.5, 0.5],
         )[0]
         if step == "sign_up":
-            requests = [
-                Request(
-                    *(pick.choice(list(UNITS)), pick.choice(names), pick.choice(["", "", "k1", "k2", "k3"])),
-                    *(pick.choice(["", "", "", *POOLS]), 0),
-                )
-                for _ in range(pick.randint(1, 4))
-            ]
+            requests = [_request(calls, pick, pick.choice(names)) for _ in range(pick.randint(1, 4))]
             calls._step(calls._sign_up(requests))
         elif step == "change":
             live = [
@@ -655,6 +742,12 @@ def play(calls: Calls, pick: Random, steps: int) -> None:
             collecting = calls.oracle.is_collecting(calls.oracle.shape.get(name))
             edit = _edit(pick, collecting=collecting)
             calls._step(calls._publish(edited(calls.oracle.shape, name, *edit)))
+        elif step == "issue":
+            member = pick.choice([""] * 6 + [*UNITS])
+            code = Code(pick.choice(names), pick.choice(["own"] * 4 + ["open"]), pick.randint(1, 3), member)
+            calls._step(calls._issue(code, pick.randint(1, 2)))
+        elif step == "revoke":
+            calls._step(calls._revoke(pick.randint(0, 2)))
         elif step == "expire":
             calls._step(calls._let_expire(pick.randint(1, 3)))
         elif step == "draw":
