@@ -233,7 +233,11 @@ async def test_a_code_alone_waits_for_no_other_pool(stand: Stand) -> None:
     [code] = await stand.issue("guests", uses=9)
     waiting = await stand.sign_up("m1", code=code)
     assert waiting.outcome == "waitlisted"
-    assert (await stand.sign_up("m2", unit="a")).outcome == "confirmed"
+    seat = await stand.sign_up("m2", unit="a")
+    assert seated(seat) == ("confirmed", "own", 1, "")
+    await stand.cancel(seat.enrollment)
+    found = await stand.decisions.find(CAMPAIGN, waiting.enrollment)
+    assert seated(found) == ("changed", "", 0, code)
     await stand.publish(campaign(offering(pools=[own, GUESTS | {"capacity": 1}], waitlist={"size_max": 9})))
     found = await stand.decisions.find(CAMPAIGN, waiting.enrollment)
     assert seated(found) == ("changed", "guests", 1, code)
