@@ -16,7 +16,7 @@ from api.openapi_texts import Said
 from api.router import ENROLLMENT_PATTERN
 from api.routes import Route
 from engine.domain import invitation
-from engine.domain.campaign import ID_PATTERN
+from engine.domain.campaign import ID_PATTERN, UNIT_PATTERN
 from engine.domain.outcome import REFUSALS
 
 Json = dict[str, Any]
@@ -56,6 +56,7 @@ _PARAMETERS: Final[dict[str, tuple[str, Json]]] = {
         "query",
         {"type": "integer", "minimum": 1, "maximum": paging.LIMIT_MAX, "default": paging.LIMIT_DEFAULT},
     ),
+    "unit": ("query", {"type": "string", "pattern": UNIT_PATTERN, "examples": ["xicheng.health"]}),
     "cursor": ("query", {"type": "string", "maxLength": paging.CURSOR_CHARACTERS_MAX}),
     "Idempotency-Key": (
         "header",
@@ -166,6 +167,7 @@ def _parameters(route: Route) -> Iterable[str]:
     yield from re.findall("{([a-z]+)}", route.path)
     if route.paged:
         yield from ("limit", "cursor")
+    yield from route.filters
     if route.idempotent_by_key:
         yield "Idempotency-Key"
     if route.conditional:

@@ -34,6 +34,28 @@ _CAMPAIGN: Final[Example] = {
     "rules": {"limits": [{"max": 2, "per": "campaign"}], "overlaps_allowed": False},
     "offerings": [_OFFERING],
 }
+_PACKS: Final[Example] = {
+    "campaign": "summer-packs",
+    "title": {"zh": "送清凉", "en": "Summer supply packs"},
+    "unit": "xicheng",
+    "offerings": [
+        {
+            "offering": "large-pack",
+            "kind": "pack",
+            "title": {"zh": "清凉大礼包", "en": "Large pack"},
+            "sessions": [{"starts": "2027-07-10T09:00:00+08:00", "ends": "2027-07-10T17:00:00+08:00"}],
+            "opens": "2027-07-01T10:00:00+08:00",
+            "closes": "2027-07-09T18:00:00+08:00",
+            "quotas": {
+                "seats": 100,
+                "floor": 2,
+                "units": ["xicheng.health.fuxing", "xicheng.sanitation"],
+                "merges": ["2027-07-03T10:00:00+08:00", "2027-07-05T10:00:00+08:00"],
+                "recomputed": "2027-06-30T18:00:00+08:00",
+            },
+        }
+    ],
+}
 _OFFERING_VIEW: Final = _OFFERING | {
     "pools": [pool | {"taken": taken} for pool, taken in zip(_OFFERING["pools"], (3, 17), strict=True)],
     "waiting": 0,
@@ -70,7 +92,6 @@ _CODE: Final[Example] = {
 }
 
 BODIES: Final[dict[str, dict[str, Example]]] = {
-    "Campaign": {"autumn": _CAMPAIGN},
     "SignUp": {
         "any_pool": {},
         "one_pool": {"pool": "open"},
@@ -78,6 +99,8 @@ BODIES: Final[dict[str, dict[str, Example]]] = {
         "invited": {"code": "7QK2M-X9ZTA-04HNV-W8C5R"},
     },
     "Terms": {"single": {"pool": "own", "codes": 1}, "of_many_uses": {"pool": "own", "uses": 30}},
+    "Campaign": {"autumn": _CAMPAIGN, "shared_by_headcounts": _PACKS},
+    "Headcounts": {"two_units": {"headcounts": {"xicheng.health.fuxing": 3800, "xicheng.sanitation": 900}}},
     "Nothing": {"nothing": {}},
 }
 """Of requests, by the type of the body."""
@@ -87,6 +110,19 @@ ANSWERS: Final[dict[str, dict[str, Example]]] = {
     "CampaignView": {"autumn": _CAMPAIGN_VIEW},
     "CampaignList": {"page": {"campaigns": [_CAMPAIGN_VIEW], "next": None}},
     "OfferingView": {"paper_cutting": _OFFERING_VIEW},
+    "HeadcountReport": {"reported": {"changed": 2}},
+    "HeadcountList": {
+        "page": {
+            "headcounts": [
+                {
+                    "unit": "xicheng.health.fuxing",
+                    "headcount": 3800,
+                    "reported_at": "2026-11-20T02:00:00.123Z",
+                }
+            ],
+            "next": None,
+        }
+    },
     "Enrollment": {"confirmed": _ENROLLMENT},
     "IssuedCodes": {
         "single": {

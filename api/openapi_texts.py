@@ -65,6 +65,7 @@ TAGS: Final = {
     "enrollments": Said("Signing up, and what one can do afterwards", "报名，以及报名之后的操作"),
     "codes": Said("Invitation codes, for those who manage an offering", "邀请码，供活动管理者使用"),
     "draws": Said("Draws: what anybody can check of them", "抽签：人人都能核对的内容"),
+    "headcounts": Said("How many people units have, for quotas", "各单位人数，用于分配名额"),
     "live": Said("The page that waits for the opening", "等待开抢的页面"),
     "ops": Said("For ops and machines", "供运维和监控使用"),
     "documents": Said("This description", "本说明"),
@@ -209,6 +210,32 @@ OPERATIONS: Final = {
             "最新的在前；取自台账，可能略有延迟。",
         ),
     ),
+    "headcounts.report": Operation(
+        "report_headcounts",
+        "上报各单位人数",
+        Said(
+            "All of them or none: a unit that is named has this headcount from now on, the others keep theirs. Every "
+            "unit is the caller's own or below it, else nothing is done and the answer is `forbidden`. Offerings "
+            "with `quotas` follow the headcounts until `quotas.recomputed`, by default a minute before they open. A "
+            "unit's headcount is its own: those of the units below it are not added up.",
+            "整体生效或整体不生效：列出的单位自此为所报人数，其余不变。各单位须为调用者本单位或其下级，"
+            "否则不作任何更改，答复 `forbidden`。带 `quotas` 的活动在 `quotas.recomputed`（默认开放前一分钟）"
+            "之前随人数调整名额池。单位的人数以其自身所报为准，不由下级累加。",
+        ),
+        {
+            200: Said(
+                "Reported; `changed` are not what they were.", "已上报；`changed` 为与之前不同的单位数。"
+            )
+        },
+    ),
+    "headcounts.listing": Operation(
+        "list_headcounts",
+        "查看各单位人数",
+        Said(
+            "Of the caller's own unit and those below it, in the order of their names; `unit` narrows it down.",
+            "本单位及其下级，按单位路径排列；可用 `unit` 缩小范围。",
+        ),
+    ),
     "live.live": Operation(
         "connect_live",
         "以 WebSocket 关注和报名",
@@ -245,6 +272,7 @@ PARAMETERS: Final = {
     "offering": Said("The offering", "活动"),
     "enrollment": Said("The enrollment", "报名"),
     "code": Said("The id of an invitation code", "邀请码的编号"),
+    "unit": Said("This unit and those below it", "此单位及其下级"),
     "limit": Said("How many entries a page has at most", "每页最多条数"),
     "cursor": Said("`next` of the page before, for the page after it", "取自前一页的 `next`，用于请求后一页"),
     "Idempotency-Key": Said(

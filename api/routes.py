@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from api import views
 from api.call import Call
-from api.handlers import campaigns, codes, documents, draws, enrollments, live, ops
+from api.handlers import campaigns, codes, documents, draws, enrollments, headcounts, live, ops
 from engine.domain.campaign import Campaign
 from engine.domain.draw import Draw
+from engine.domain.headcounts import Headcounts
 from engine.domain.invitation import Terms
 from engine.domain.person import Role
 
@@ -32,6 +33,8 @@ class Route(Struct, frozen=True):
     body_required: bool = False
     idempotent_by_key: bool = False
     paged: bool = False
+    filters: tuple[str, ...] = ()
+    """Query parameters beside those of a page."""
     cached: bool = False
     """Whether it answers with an entity tag, and 304 to If-None-Match."""
     conditional: bool = False
@@ -56,6 +59,7 @@ CAMPAIGN: Final = "/v1/campaigns/{campaign}"
 OFFERING: Final = CAMPAIGN + "/offerings/{offering}"
 CODES: Final = OFFERING + "/codes"
 ENROLLMENT: Final = CAMPAIGN + "/enrollments/{enrollment}"
+HEADCOUNTS: Final = "/v1/headcounts"
 
 _DECIDED: Final = ("not_found", "overloaded", "unknown")
 _BODY: Final = ("too_large", "timeout", "unsupported_media_type")
@@ -137,6 +141,15 @@ ROUTES: Final = (
     Route(
         "GET", "/v1/me/enrollments", enrollments.mine_everywhere, "List one's enrollments over all campaigns",
         {200: views.EnrollmentList}, MEMBER, ("invalid",), paged=True,
+    ),
+    Route(
+        "PUT", HEADCOUNTS, headcounts.report, "Report how many people units have",
+        {200: views.HeadcountReport}, ORGANIZER, ("invalid", *_BODY),
+        body=Headcounts, body_required=True,
+    ),
+    Route(
+        "GET", HEADCOUNTS, headcounts.listing, "List how many people units have",
+        {200: views.HeadcountList}, ORGANIZER, ("invalid",), paged=True, filters=("unit",),
     ),
     Route(
         "GET", "/v1/live", live.live, "Watch and sign up by WebSocket",

@@ -15,6 +15,7 @@ from engine.domain.invitation import Terms
 from engine.domain.policies import poll, second_class
 from engine.drawing import Mine
 from engine.invitations import Listed, Secret
+from engine.ledger import protocol
 from engine.live.counts import Counts
 
 OPENED_BY_DEMAND: Final = frozenset({poll.POLICY.name, second_class.POLICY.name})
@@ -174,6 +175,28 @@ class Publication(Struct, frozen=True):
     changed: bool
 
 
+class HeadcountReport(Struct, frozen=True):
+    """Headcounts were reported."""
+
+    changed: Count
+    """Units whose headcount is not what it was."""
+
+
+class HeadcountView(Struct, frozen=True):
+    """How many people a unit has, as it was last reported."""
+
+    unit: str
+    headcount: Count
+    reported_at: Moment
+
+
+class HeadcountList(Struct, frozen=True):
+    """A page of headcounts; `next` is the cursor of the page after it."""
+
+    headcounts: list[HeadcountView]
+    next: str | None
+
+
 class ProblemError(Struct, frozen=True):
     """One bad path of a request: a JSON Pointer into the body, or the name of a header or parameter."""
 
@@ -298,6 +321,11 @@ def issued_codes(terms: Terms, secrets: Sequence[Secret]) -> IssuedCodes:
         member=terms.member,
         expires=iso(milliseconds(terms.expires)) if terms.expires else None,
     )
+
+
+def headcount(row: protocol.Headcount) -> HeadcountView:
+    """A unit's headcount as organizers see it."""
+    return HeadcountView(row.unit, row.headcount, iso(row.reported_at))
 
 
 def draw_share(mine: Mine) -> DrawShare:

@@ -11,7 +11,7 @@ from typing import Final
 
 from api.tokens import ClaimsError, TokenSecretError
 from engine import __version__, config, lock
-from engine.commands import apply, audit, codes, serve, supervisor, token, verify_draw
+from engine.commands import apply, audit, codes, headcounts, serve, supervisor, token, verify_draw
 from engine.config import SETTINGS, Settings
 from engine.domain import invitation
 from engine.ledger import protocol
@@ -64,13 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, str]) -> int:
     match parsed.command:
         case "serve":
-            return asyncio.run(serve.run("serve", settings, environment, parsed.apply))
+            return asyncio.run(serve.run("serve", settings, environment, parsed.apply, parsed.headcounts))
         case "api" | "work":
             return asyncio.run(serve.run(parsed.command, settings, environment))
         case "apply":
             return asyncio.run(apply.run(settings, parsed.files, dry_run=parsed.dry_run))
         case "codes":
             return _codes(parsed, settings)
+        case "headcounts":
+            return asyncio.run(headcounts.run(settings, parsed.file))
         case "audit":
             return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
         case "token":
@@ -126,6 +128,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="publish this document at start; repeatable",
     )
+    command.add_argument(
+        "--headcounts",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="report these headcounts at start, before documents are published; repeatable",
+    )
     _add(commands, "api", "the api alone, for more machines", _STORAGE + _LISTENING)
     _add(commands, "work", "the workers alone, for more machines", (*_STORAGE, "host", "metrics_port"))
 
@@ -149,6 +159,8 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(kinds, "revoke", "revoke a code; enrollments that came in by it stay", _STORAGE)
     _add_offering(command)
     command.add_argument("code", metavar="ID", type=_code_id, help="the code's id, as listed")
+    command = _add(commands, "headcounts", "report how many people units have, for quotas", _STORAGE)
+    command.add_argument("file", metavar="FILE", type=Path, help="CSV with the columns unit and headcount")
 
     command = _add(commands, "token", "print a token signed with the deployment's secret", ("data",))
     command.add_argument("--sub", required=True, help="opaque member id, 1 to 64 visible ASCII characters")

@@ -141,8 +141,11 @@ def _holds(reading: Reading, member: str) -> list[str]:
 def _pools(offering: PackedOffering, queues: Sequence[str], now_ms: int) -> Iterator[str]:
     """The pools whose seats an entry may take, in the document's order."""
     for pool in offering.pools:
-        to_all = pool.open or 0 < pool.releases <= now_ms
-        if pool.pool in queues or (to_all and "*" in queues):
+        wanted = [pool.pool]
+        wanted += [f"{pool.pool}@{stage}" for stage, at in enumerate(pool.merges, 1) if at <= now_ms]
+        if pool.open or 0 < pool.releases <= now_ms:
+            wanted.append("*")
+        if not set(wanted).isdisjoint(queues):
             yield pool.pool
 
 

@@ -6,6 +6,7 @@ mended by publishing again, and a state that was lost is never made a second tim
 """
 
 import secrets
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -13,7 +14,8 @@ from msgspec import Struct
 
 from engine.clock import Clock
 from engine.domain import campaign as documents
-from engine.domain import definition, document, lottery, outcome, policies
+from engine.domain import definition, document, lottery, outcome, policies, quotas
+from engine.domain.definition import Definition, milliseconds
 from engine.domain.faults import Fault
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
@@ -52,12 +54,68 @@ class Publisher:
     async def publish(
         self, campaign: documents.Campaign, actor: str, channel: str, expected_version: int | None = None
     ) -> Published | list[Fault] | str:
-        """Put a document in force.
+        """Put a document in force, its quotas made into pools.
 
-        Returns the faults when live seats forbid it, or the code of a refusal: `precondition_failed` when
-        `expected_version` (0: none) is not in force, `not_ready` when the campaign's state is not in Redis.
-        Raises NothingRan, Unknown, or ledger.protocol.Unavailable.
+        Returns the faults when a headcount is missing or live seats forbid it, or the code of a refusal:
+        `precondition_failed` when `expected_version` (0: none) is not in force, `not_ready` when the campaign's state
+        is not in Redis. Raises NothingRan, Unknown, or ledger.protocol.Unavailable.
         """
+        sized = await self.with_pools(campaign)
+        if isinstance(sized, list):
+            return sized
+        return await self._put_in_force(sized, actor, channel, expected_version)
+
+    async def recompute(self, in_force: Definition) -> Published | list[Fault] | str:
+        """Publish a definition anew with pools by the newest headcounts, where these make a difference.
+
+        Only pools of offerings that are not open are made anew, and only as long as that is so. Returns and raises as
+        `publish` does; `precondition_failed` also when an offering has opened meanwhile.
+        """
+        opens = {
+            offering.offering: milliseconds(offering.opens)
+            for offering in in_force.document.offerings
+            if offering.quotas and milliseconds(offering.opens) > self._clock.now_ms()
+        }
+        sized = await self.with_pools(in_force.document, opens)
+        if isinstance(sized, list):
+            return sized
+        if sized == in_force.document:
+            return Published(in_force.version, created=False, changed=False)
+        return await self._put_in_force(sized, "system", "engine", in_force.version, min(opens.values()))
+
+    async def with_pools(
+        self, campaign: documents.Campaign, offerings: Collection[str] | None = None
+    ) -> documents.Campaign | list[Fault]:
+        """A document whose quotas, or those of some offerings, are made into pools; or why they cannot be.
+
+        Raises ledger.protocol.Unavailable.
+        """
+        headcounts: dict[str, dict[str, int]] = {}
+        asked: dict[tuple[str, ...], dict[str, int]] = {}
+        for offering in campaign.offerings:
+            name, given = offering.offering, offering.quotas
+            if given is None or (offerings is not None and name not in offerings):
+                continue
+            until = milliseconds(quotas.counted_until(offering))
+            key = (str(until), *given.units)
+            if key not in asked:
+                asked[key] = await self._ledger.headcounts_at(given.units, until)
+            headcounts[name] = asked[key]
+        if not headcounts:
+            return campaign
+        sized = quotas.resize(campaign, headcounts)
+        if not isinstance(sized, list) and len(document.canonical(sized)) > document.MAX_BYTES:
+            return [Fault("/offerings", "too_large_with_pools", {"bytes_max": document.MAX_BYTES})]
+        return sized
+
+    async def _put_in_force(
+        self,
+        campaign: documents.Campaign,
+        actor: str,
+        channel: str,
+        expected_version: int | None,
+        before_ms: int | None = None,
+    ) -> Published | list[Fault] | str:
         name = campaign.campaign
         registration = await self._ledger.register(name, campaign.unit, actor, channel, self._clock.now_ms())
         arguments = [
@@ -71,6 +129,7 @@ class Publisher:
             actor,
             channel,
             _new_lottery(campaign),
+            "" if before_ms is None else str(before_ms),
         ]
         reply = await self._server.call("publish", name, arguments)
         while reply[0].decode() == outcome.BEHIND:

@@ -25,6 +25,7 @@ from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
 from engine.publishing import Publisher
+from engine.workers.apportioner import Apportioner
 from engine.workers.drawer import Drawer
 from engine.workers.fsync import Fsync
 from engine.workers.promoter import Promoter
@@ -74,6 +75,7 @@ class Runtime(Struct, frozen=True):
             Promoter(self.decisions, self.ledger, self.clock),
             Watcher(self.overview),
             Drawer(self.drawing, self.ledger, self.clock),
+            Apportioner(self.publisher, self.catalog, self.ledger, self.clock),
         ]
         if self.settings.durability == "fsync":
             tasks.append(Fsync(self.fsync))

@@ -31,12 +31,17 @@ class Pool:
     units: tuple[str, ...] = ()
     """Whose it is; empty for everybody's, or for holders of codes alone."""
     release: Literal["never", "later", "past"] = "never"
+    around: tuple[str, ...] = ()
+    """The unit that each of its stages admits."""
+    begun: int = 0
+    """How many of them have begun."""
     codes: bool = False
 
     def is_of(self, unit: str) -> bool:
         if not self.units:
             return not self.codes
-        return any(unit == each or unit.startswith(each + ".") for each in self.units)
+        admitted = (*self.units, *self.around[: self.begun])
+        return any(unit == each or unit.startswith(each + ".") for each in admitted)
 
 
 @dataclass(frozen=True)

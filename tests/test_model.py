@@ -64,6 +64,8 @@ MOMENTS: Final = {
     "closed": {"opens": at(hours=-3), "closes": at(hours=-1)},
 }
 RELEASES: Final = {"never": {}, "later": {"releases": at(days=1)}, "past": {"releases": at(hours=-2)}}
+AROUND: Final = ("b", "ab")
+BEGUN, TO_COME = [at(hours=-2), at(minutes=-90)], [at(days=1), at(days=2)]
 PAST: Final = at(hours=-1)
 INTENTS_OPEN: Final = at(hours=-4)
 HOUR_S: Final = 3_600
@@ -93,6 +95,7 @@ def _offering(shape: Offering, ttl_s: int) -> dict[str, Any]:
             | ({"eligible": {"units": list(pool.units)}} if pool.units else {})
             | RELEASES[pool.release]
             | ({"codes": True} if pool.codes else {})
+            | ({"merges": _stages(pool)} if pool.around else {})
             for pool in shape.pools
         ],
         policy=_policy(shape),
@@ -110,6 +113,11 @@ def _policy(shape: Offering) -> dict[str, Any]:
     return {"name": "first_come", "grace_s": GRACE_S[shape.window], **intents}
 
 
+def _stages(pool: Pool) -> list[dict[str, Any]]:
+    moments = [*BEGUN[: pool.begun], *TO_COME[pool.begun :]]
+    return [{"at": moment, "units": [unit]} for moment, unit in zip(moments, pool.around, strict=True)]
+
+
 # Strategies
 
 POOL_SETS: Final = st.one_of(
@@ -119,6 +127,21 @@ POOL_SETS: Final = st.one_of(
         st.integers(0, 2),
         st.integers(0, 2),
         st.sampled_from(["never", "later", "past"]),
+    ),
+    st.builds(
+        lambda own, rest, begun, release: (
+            Pool("own", own, ("a",), release, AROUND, begun),
+            Pool("open", rest, ("b",), "never", ("a.b", "ab"), begun),
+        ),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.sampled_from(["never", "later"]),
+    ),
+    st.builds(
+        lambda own, rest: (Pool("own", own, ("a.b",), "never", ("a", "b")), Pool("open", rest)),
+        st.integers(0, 2),
+        st.integers(0, 2),
     ),
     st.builds(
         lambda own, other, release: (Pool("own", own, ("a",), release), Pool("open", other, ("b",))),
@@ -208,13 +231,14 @@ EDITS: Final = st.one_of(
     st.tuples(st.just("window"), st.just(""), st.sampled_from(["open", "closed", "before", "open", "late"])),
     st.tuples(st.sampled_from(["cancellable", "offers", "holds"]), st.just(""), st.booleans()),
     st.tuples(st.just("release"), st.sampled_from(POOLS), st.just("past")),
+    st.tuples(st.just("begun"), st.sampled_from(POOLS), st.sampled_from([1, 2])),
     st.tuples(st.just("removed"), st.just(""), st.none()),
     st.tuples(st.just("added"), st.just(""), offerings("four")),
 )
 
 
 def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
-    """The next version of a document. A pool stays released."""
+    """The next version of a document. A pool stays released, and a stage begun."""
     found = shape.find(name)
     if what == "added":
         if shape.find(value.name):
@@ -225,11 +249,9 @@ def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
     if what == "removed":
         rest = tuple(each for each in shape.offerings if each is not found)
         return replace(shape, offerings=rest) if rest else shape
-    if what in ("capacity", "release"):
+    if what in ("capacity", "release", "begun"):
         pools = tuple(
-            replace(each, **{what: value})
-            if each.name == pool and (what == "capacity" or each.units or each.codes)
-            else each
+            replace(each, **{what: value}) if each.name == pool and _applies(each, what, value) else each
             for each in found.pools
         )
         return model.changed(shape, name, pools=pools)
@@ -243,6 +265,17 @@ def collected(shape: Shape) -> Shape:
             window = "closed" if each.gives == "ballot" else "late"
             shape = model.changed(shape, each.name, window=window)
     return shape
+
+
+def _applies(pool: Pool, what: str, value: Any) -> bool:
+    """Whether an edit is one that a pool can have."""
+    match what:
+        case "begun":
+            return pool.begun < int(value) <= len(pool.around)
+        case "release":
+            return bool(pool.units) or pool.codes
+        case _:
+            return True
 
 
 # The machine
@@ -647,6 +680,8 @@ def _offer(pick: Random, name: str) -> Offering:
         pick.randint(0, 2),
     )
     by_code = replace(own, units=pick.choice([(), ("a",)]), codes=True)
+    merging = replace(own, around=AROUND, begun=pick.randint(0, 2))
+    narrow = Pool("own", pick.randint(1, 3), ("a.b",), "never", ("ab", "b"))
     pools = pick.choice(
         [
             (Pool("open", rest + 1),),
@@ -654,6 +689,9 @@ def _offer(pick: Random, name: str) -> Offering:
             (own, Pool("open", rest, ("b",))),
             (by_code, Pool("open", rest)),
             (by_code, Pool("open", rest, ("b",))),
+            (merging, Pool("open", rest, ("b",), "never", ("a.b", "ab"))),
+            (narrow, Pool("open", rest)),
+            (narrow, Pool("open", 0)),
         ]
     )
     slot, kind = pick.randrange(len(SLOTS)), pick.choice(KINDS)
@@ -679,12 +717,14 @@ def _edit(pick: Random, *, collecting: bool) -> tuple[str, str, Any]:
     what = pick.choice(
         ["capacity"] * 4
         + ["waiting_max", "cancellable", "offers", "holds", "release", "window", "added", "removed"]
+        + ["begun"] * 4
     )
     pool = pick.choice(POOLS)
     values: dict[str, Any] = {
         "capacity": pick.randint(0, 4),
         "waiting_max": pick.randint(0, 4),
         "release": "past",
+        "begun": pick.randint(1, 2),
         "window": "open" if collecting or pick.random() < 0.7 else pick.choice(["closed", "late", "before"]),
         "added": _offer(pick, "four"),
     }
@@ -764,3 +804,41 @@ def test_crowded_campaigns(bench: Bench, seed: int) -> None:
     for part in range(5):
         calls = type("Calls", (Calls,), {"bench": bench})()
         play(calls, Random(5 * seed + part), 60)
+
+
+def _merge(calls: Calls, pick: Random) -> None:
+    """Members sign up for pools that merge, some leave, and one stage after the other begins."""
+    around = tuple(pick.sample(["a", "b", "ab"], 2))
+    offerings = tuple(
+        Offering(
+            name,
+            (Pool("own", pick.randint(1, 4), ("a.b",), "never", around), Pool("open", pick.randint(0, 2))),
+            gives=pick.choice(["first_come", "first_come", "first_come", "ballot", "grace"]),
+            waiting_max=pick.randint(3, 6),
+            offers=pick.random() < 0.3,
+        )
+        for name in NAMES[:2]
+    )
+    calls.begin(Shape(offerings))
+    for stage in (1, 2):
+        for _ in range(4):
+            requests = [Request(member, pick.choice(NAMES[:2])) for member in pick.sample(list(UNITS), 4)]
+            calls._step(calls._sign_up(requests))
+            if pick.random() < 0.4:
+                calls._step(calls._change("cancel", [(pick.randint(0, 5), "member")]))
+        for name in pick.sample(NAMES[:2], 2):
+            calls._step(calls._publish(edited(calls.oracle.shape, name, "begun", "own", stage)))
+    for name in NAMES[:2]:
+        # One seat more goes to whoever has waited longest of all whom the pool admits by now.
+        calls._step(calls._publish(edited(calls.oracle.shape, name, "capacity", "own", pick.randint(4, 5))))
+    drawn = [each.name for each in offerings if each.gives != "first_come"]
+    if drawn:
+        _draw_collected(calls, pick, drawn[0])
+    calls.teardown()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_pools_that_merge(bench: Bench, seed: int) -> None:
+    for part in range(5):
+        calls = type("Calls", (Calls,), {"bench": bench})()
+        _merge(calls, Random(5 * seed + part))

@@ -44,7 +44,7 @@ async def publish(runtime: Runtime, paths: Sequence[Path], output: TextIO) -> in
         if isinstance(published, str):
             print(f"{path}: refused: {published}", file=sys.stderr)
         else:
-            _print_faults(path, published)
+            print_faults(path, published)
     return refused
 
 
@@ -53,7 +53,13 @@ async def _compare(runtime: Runtime, paths: Sequence[Path]) -> int:
     campaigns = _read(paths)
     if campaigns is None:
         return 1
-    for campaign in campaigns:
+    refused = 0
+    for path, written in zip(paths, campaigns, strict=True):
+        campaign = await runtime.publisher.with_pools(written)
+        if isinstance(campaign, list):
+            print_faults(path, campaign)
+            refused = 1
+            continue
         in_force = await runtime.catalog.find(campaign.campaign)
         if in_force is None:
             print(f"{campaign.campaign}: new")
@@ -63,7 +69,7 @@ async def _compare(runtime: Runtime, paths: Sequence[Path]) -> int:
               else f"{campaign.campaign}: unchanged")  # fmt: skip
         for line in changed:
             print(f"  {line}")
-    return 0
+    return refused
 
 
 def _plain(campaign: Campaign) -> Any:
@@ -104,7 +110,7 @@ def _read(paths: Sequence[Path]) -> list[Campaign] | None:
     for path in paths:
         campaign = _read_one(path, now)
         if isinstance(campaign, list):
-            _print_faults(path, campaign)
+            print_faults(path, campaign)
             refused = True
         else:
             campaigns.append(campaign)
@@ -117,7 +123,8 @@ def _read_one(path: Path, now: datetime) -> Campaign | list[Fault]:
     return [raw] if isinstance(raw, Fault) else document.validate(relative_time.resolve(raw, now))
 
 
-def _print_faults(path: Path, found: Sequence[Fault]) -> None:
+def print_faults(path: Path, found: Sequence[Fault]) -> None:
+    """What is wrong with a file, a line for each fault, in the language of the command line."""
     for fault in found:
         print(f"{path}: {fault.path or '/'}: {faults.text(fault, language())}", file=sys.stderr)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from engine import lock, metrics
-from engine.commands import apply, sockets
+from engine.commands import apply, headcounts, sockets
 from engine.commands.supervisor import Failed, Supervisor
 from engine.config import Settings
 from engine.ledger.connect import connect
@@ -31,9 +31,14 @@ logger = logging.getLogger(__name__)
 
 
 async def run(
-    command: Command, settings: Settings, environment: dict[str, str], documents: Sequence[Path] = ()
+    command: Command,
+    settings: Settings,
+    environment: dict[str, str],
+    documents: Sequence[Path] = (),
+    tables: Sequence[Path] = (),
 ) -> int:
-    """Start the parts, publish `documents`, say that it is ready, and end all of it in order at SIGTERM.
+    """Start the parts, report the headcounts of `tables`, publish `documents`, say that it is ready, and end all of it
+    in order at SIGTERM.
 
     `environment` is what the processes get; SIGHUP restarts them one after the other. Raises supervisor.Failed,
     lock.Unavailable, embedded.StartFailed or ledger.protocol.Unavailable when a part does not start.
@@ -65,7 +70,7 @@ async def run(
         children = Supervisor(listening, 0 if command == "api" else 1, environment, counted)
         stack.push_async_callback(children.stop)
         await children.start()
-        failed = await _publish(settings, documents) if documents else 0
+        failed = await _prepare(settings, tables, documents) if tables or documents else 0
         if failed:
             return failed
         print(_ready(listening[0].getsockname() if listening else None), flush=True)
@@ -131,6 +136,9 @@ async def migrate(settings: Settings) -> list[str]:
         await ledger.close()
 
 
-async def _publish(settings: Settings, documents: Sequence[Path]) -> int:
+async def _prepare(settings: Settings, tables: Sequence[Path], documents: Sequence[Path]) -> int:
     async with open_runtime(settings) as runtime:
+        for table in tables:
+            if failed := await headcounts.report(runtime, table, output=sys.stderr):
+                return failed
         return await apply.publish(runtime, documents, output=sys.stderr)

@@ -10,11 +10,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+ID_MAX = 64
 ID_PATTERN = "^[a-z0-9][a-z0-9-]{0,63}$"
 UNIT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}(\.[a-z0-9][a-z0-9-]{0,63}){0,9}$"
 
 OFFERINGS_MAX = 1_000
 POOLS_MAX = 64
+MERGES_MAX = 8
+QUOTA_UNITS_MAX = POOLS_MAX
 SESSIONS_MAX = 400
 CAPACITY_MAX = 10_000_000
 WAITING_MAX = 1_000_000
@@ -101,8 +104,17 @@ class Eligible(Document, frozen=True):
     tags: Annotated[list[Label], Meta(min_length=1, max_length=100)] | None = None
 
 
+class Merge(Document, frozen=True):
+    """A stage of a pool: from `at` on it is also for members of these units, where its other lists match."""
+
+    at: Instant
+    units: Annotated[list[Unit], Meta(min_length=1, max_length=1_000)]
+
+
 class Pool(Document, frozen=True):
-    """A part of an offering's seats, kept for those who are eligible; from `releases` on open to all others too.
+    """A part of an offering's seats, kept for those who are eligible.
+
+    It opens to more units in stages, by `merges`, and from `releases` on to all who are eligible for any pool.
 
     With `codes` an invitation code opens it too: without `eligible` it is then for the holders of codes alone.
     """
@@ -112,6 +124,22 @@ class Pool(Document, frozen=True):
     eligible: Eligible | None = None
     releases: Instant | None = None
     codes: bool = False
+    merges: Annotated[list[Merge], Meta(max_length=MERGES_MAX)] = []
+
+
+class Quotas(Document, frozen=True):
+    """Seats shared among units by their headcounts, one pool a unit: docs/quotas.md has the rule.
+
+    Every unit that has anybody gets at least `floor`, as far as the seats go. At each of `merges` a unit's pool opens
+    to one more of the units above it. Headcounts that are reported after `recomputed`, by default a minute before the
+    offering opens, change nothing.
+    """
+
+    seats: Annotated[int, Meta(ge=1, le=CAPACITY_MAX)]
+    units: Annotated[list[Unit], Meta(min_length=1, max_length=QUOTA_UNITS_MAX)]
+    floor: Annotated[int, Meta(ge=0, le=CAPACITY_MAX)] = 0
+    merges: Annotated[list[Instant], Meta(max_length=MERGES_MAX)] = []
+    recomputed: Instant | None = None
 
 
 class Waitlist(Document, frozen=True):
@@ -151,7 +179,10 @@ class PolicyChoice(Document, frozen=True):
 
 
 class Offering(Document, frozen=True):
-    """Something with seats that opens at a time. Pools are tried in their order."""
+    """Something with seats that opens at a time. Pools are tried in their order.
+
+    Either `pools` are given, or `quotas`, from which the pools are made.
+    """
 
     offering: Id
     kind: Kind
@@ -159,7 +190,8 @@ class Offering(Document, frozen=True):
     sessions: Annotated[list[Session], Meta(min_length=1, max_length=SESSIONS_MAX)]
     opens: Instant
     closes: Instant
-    pools: Annotated[Sequence[Pool], Meta(min_length=1, max_length=POOLS_MAX)]
+    pools: Annotated[Sequence[Pool], Meta(min_length=1, max_length=POOLS_MAX)] = []
+    quotas: Quotas | None = None
     place: Place | None = None
     cancel_until: Instant | None = None
     policy: PolicyChoice = PolicyChoice()

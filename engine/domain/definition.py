@@ -24,7 +24,7 @@ class OfferingDefinition(Struct, frozen=True):
     document: documents.Offering
     pools: frozenset[str]
     mask: Callable[[Person], str]
-    """"1" or "0" for each pool in order: whether the person is eligible for it by attributes."""
+    """For each pool in order, from which stage on the person may take it by attributes: see `eligibility`."""
 
 
 class Definition(Struct, frozen=True):
@@ -58,6 +58,8 @@ class PackedPool(Struct, frozen=True, omit_defaults=True):
     """UTC milliseconds; 0 for never."""
     codes: bool = False
     """Whether an invitation code opens it."""
+    merges: list[int] = []
+    """When each stage begins, UTC milliseconds; left out where there is none."""
 
 
 class PackedOffering(Struct, frozen=True, omit_defaults=True):
@@ -102,7 +104,10 @@ class Timer(Struct, frozen=True, array_like=True):
 
     at: int
     name: str
-    """`opens/<offering>`, `closes/<offering>` or `releases/<offering>/<pool>`; the scripts add others."""
+    """`opens/<offering>`, `closes/<offering>`, `releases/<offering>/<pool>` or `merges/<offering>/<pool>/<stage>`.
+
+    The scripts add others.
+    """
 
 
 def milliseconds(instant: datetime) -> int:
@@ -208,6 +213,7 @@ def _packed(
                 open=eligibility.is_open(pool),
                 releases=milliseconds(pool.releases) if pool.releases else 0,
                 codes=pool.codes,
+                merges=[milliseconds(merge.at) for merge in pool.merges],
             )
             for pool in offering.pools
         ],
@@ -246,5 +252,10 @@ def pack_timers(document: documents.Campaign) -> bytes:
             Timer(milliseconds(pool.releases), f"releases/{offering.offering}/{pool.pool}")
             for pool in offering.pools
             if pool.releases
+        ]
+        found += [
+            Timer(milliseconds(merge.at), f"merges/{offering.offering}/{pool.pool}/{stage}")
+            for pool in offering.pools
+            for stage, merge in enumerate(pool.merges, 1)
         ]
     return msgspec.msgpack.encode(found)

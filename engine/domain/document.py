@@ -4,13 +4,15 @@ The shapes and bounds of single values are those of `campaign.Campaign`; the rul
 on whatever has the right shape, so that one pass names every fault.
 """
 
+import itertools
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from engine.domain import shapes, strict_json, strict_yaml
-from engine.domain.campaign import Campaign, PolicyChoice
+from engine.domain import quotas, shapes, strict_json, strict_yaml
+from engine.domain.campaign import ID_MAX, Campaign, PolicyChoice, Pool, Quotas
 from engine.domain.faults import Fault, Found, Path, fault, pointer
 from engine.domain.policies import POLICIES, first_come, poll, second_class
 
@@ -61,7 +63,7 @@ def _check_campaign(campaign: Any, found: Found) -> None:
     _check_unique(offerings, "offering", (None, "offerings"), found)
     for index, offering in enumerate(offerings):
         path: Path = ((None, "offerings"), index)
-        _check_unique(offering.pools or [], "pool", (path, "pools"), found)
+        _check_pools(offering, path, found)
         _check_times(offering, path, found)
         if offering.place is not None:
             _check_place(offering.place, (path, "place"), found)
@@ -117,11 +119,68 @@ def _check_unique(entries: list[Any], field: str, path: Path, found: Found) -> N
             found.add(((path, index), field), "duplicate", first=pointer(((path, first), field)))
 
 
+def _check_pools(offering: Any, path: Path, found: Found) -> None:
+    has_quotas = shapes.is_given(offering, "quotas")
+    if shapes.lacks(offering, "pools") and not has_quotas:
+        found.add((path, "pools"), "missing")
+    pools = offering.pools or []
+    _check_unique(pools, "pool", (path, "pools"), found)
+    for index, pool in enumerate(pools):
+        _check_merges(pool, ((path, "pools"), index), found)
+    if isinstance(offering.quotas, Quotas):
+        before = found.count
+        _check_quotas(offering.quotas, (path, "quotas"), found)
+        is_right = found.count == before and all(isinstance(pool, Pool) for pool in pools)
+        if is_right and pools and not quotas.are_made(offering.quotas, pools):
+            found.add((path, "pools"), "not_of_quotas")
+
+
+def _check_merges(pool: Any, path: Path, found: Found) -> None:
+    """Stages follow each other, and widen the units of a pool that has some."""
+    merges = pool.merges or []
+    _check_ascending([merge.at for merge in merges], (path, "merges"), "at", found)
+    if merges and (pool.eligible is None or shapes.lacks(pool.eligible, "units")):
+        found.add((path, "merges"), "no_units_to_merge")
+
+
+def _check_ascending(instants: Sequence[datetime | None], path: Path, field: str, found: Found) -> None:
+    """Each is after the one before; `field` has it where the entry is an object, else it is ""."""
+    for index, (earlier, later) in enumerate(itertools.pairwise(instants), 1):
+        if earlier is not None and later is not None and earlier >= later:
+            place: Path = (path, index)
+            found.add((place, field) if field else place, "not_after_the_last")
+
+
+def _check_quotas(given: Quotas, path: Path, found: Found) -> None:
+    _check_ascending(given.merges, (path, "merges"), "", found)
+    names: dict[str, int] = {}
+    listed = {unit: index for index, unit in reversed(list(enumerate(given.units)))}
+    for index, unit in enumerate(given.units):
+        place: Path = ((path, "units"), index)
+        around = [listed.get(above) for above in (unit, *quotas.units_above(unit))]
+        other = next((each for each in around if each is not None and each != index), None)
+        if other is not None:
+            found.add(place, "within_another", other=pointer(((path, "units"), other)))
+            continue
+        name = quotas.pool_name(unit)
+        if len(name) > ID_MAX:
+            found.add(place, "unit_too_long", max=ID_MAX)
+        first = names.setdefault(name, index)
+        if first != index:
+            found.add(place, "same_pool", first=pointer(((path, "units"), first)), pool=name)
+    highest = max(len(quotas.units_above(unit)) for unit in given.units)
+    for index in range(highest, len(given.merges)):
+        found.add(((path, "merges"), index), "nothing_above")
+
+
 def _check_times(offering: Any, path: Path, found: Found) -> None:
     sessions = offering.sessions or []
     for index, session in enumerate(sessions):
         _check_before(session, "starts", "ends", ((path, "sessions"), index), found)
     _check_before(offering, "opens", "closes", path, found)
+    recomputed = offering.quotas and offering.quotas.recomputed
+    if recomputed is not None and offering.opens is not None and recomputed >= offering.opens:
+        found.add(((path, "quotas"), "recomputed"), "not_before", other="opens")
     ends: list[datetime | None] = [session.ends for session in sessions]
     known = [end for end in ends if end is not None]
     if not known or len(known) < len(ends):

@@ -1,16 +1,23 @@
-"""Eligibility: which pools of an offering a person may take, by unit, industry and tags."""
+"""Eligibility: which pools of an offering a person may take, and from which stage on, by unit, industry and tags.
+
+A person's mask has one character for each pool, in order: "0" never, "1" from the beginning, "2" from the first of
+the pool's merges on, "3" from the second, and so on: the earliest that admits the person. The scripts apply the clock.
+"""
 
 from collections.abc import Callable
+from typing import Final
 
 from engine.domain.campaign import Eligible, Offering, Pool
 from engine.domain.person import Person
 
+Matcher = Callable[[Person, list[str]], str]
+"""A pool's character for a person, who comes with the own unit and those above it."""
+
+NEVER: Final = "0"
+
 
 def compile_mask(offering: Offering) -> Callable[[Person], str]:
-    """Prepare an offering for the request path.
-
-    The function returned gives "1" or "0" for each pool in order: whether the person is eligible for it.
-    """
+    """Prepare an offering for the request path: the function returned gives a person's mask."""
     matchers = [_matcher(pool) for pool in offering.pools]
     if not any(matchers):
         everyone = "1" * len(matchers)
@@ -18,7 +25,7 @@ def compile_mask(offering: Offering) -> Callable[[Person], str]:
 
     def mask(person: Person) -> str:
         units = _with_ancestors(person.unit)
-        return "".join(["1" if matches is None or matches(person, units) else "0" for matches in matchers])
+        return "".join(["1" if matches is None else matches(person, units) for matches in matchers])
 
     return mask
 
@@ -33,24 +40,28 @@ def is_open(pool: Pool) -> bool:
     return pool.eligible == Eligible() or (pool.eligible is None and not pool.codes)
 
 
-def _matcher(pool: Pool) -> Callable[[Person, list[str]], bool] | None:
+def _matcher(pool: Pool) -> Matcher | None:
     """Whether each list that is given has an entry of the person's; None when everyone is eligible."""
     if is_open(pool):
         return None
     eligible = pool.eligible
     if eligible is None:
-        return lambda person, person_units: False
-    units, industries, tags = (
-        None if entries is None else frozenset(entries)
-        for entries in (eligible.units, eligible.industries, eligible.tags)
+        return lambda person, person_units: NEVER
+    industries, tags = (
+        None if entries is None else frozenset(entries) for entries in (eligible.industries, eligible.tags)
     )
+    stages = [None if eligible.units is None else frozenset(eligible.units)]
+    stages += [frozenset(merge.units) for merge in pool.merges]
+    by_stage = [(str(number), units) for number, units in enumerate(stages, 1)]
 
-    def matches(person: Person, person_units: list[str]) -> bool:
-        return (
-            (units is None or not units.isdisjoint(person_units))
-            and (industries is None or person.industry in industries)
-            and (tags is None or not tags.isdisjoint(person.tags))
-        )
+    def matches(person: Person, person_units: list[str]) -> str:
+        if (industries is None or person.industry in industries) and (
+            tags is None or not tags.isdisjoint(person.tags)
+        ):
+            for stage, units in by_stage:
+                if units is None or not units.isdisjoint(person_units):
+                    return stage
+        return NEVER
 
     return matches
 

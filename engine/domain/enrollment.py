@@ -41,6 +41,7 @@ class Record(Struct, frozen=True, array_like=True, gc=False):
     queues: list[str]
     """The queues in which it waits: "*" for any pool that is open to all, and the restricted pools it may take.
 
+    `own@2` is for seats of the pool `own` from its second stage on.
     Of an entry in a draw: those in which it would wait.
     """
     wish: int = 0

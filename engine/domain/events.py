@@ -1,7 +1,7 @@
 """Events: the campaign's log, one entry for each `seq`, written by the script that decided.
 
 A stream entry has the id `<epoch>-<seq>` and up to three fields, each in the order that
-`engine/lua/includes/events.lua` writes:
+`engine/lua/includes/commit.lua` writes:
 
     h   header, msgpack array: Header
     r   msgpack array: the enrollment after the change (enrollment.Record), absent for a campaign's own events
@@ -37,6 +37,7 @@ EventType = Literal[
     "released",  # a pool was opened to all who are eligible for any pool of its offering
     "codes_issued",  # invitation codes to a pool
     "code_revoked",  # an invitation code opens nothing any more
+    "merged",  # a pool was opened to the units of one of its stages
 ]
 
 SCHEMA: Final = 1
@@ -62,13 +63,15 @@ class Header(Struct, frozen=True, array_like=True):
     position: int = 0
     """The position on the waitlist that the sign-up was answered with."""
     offering: str = ""
-    """Of `opened`, `closed`, `released`, `threshold_met`, `draw_began` and `draw_ended`, and of events about codes."""
+    """Of `opened`, `closed`, `released`, `merged`, `threshold_met`, `draw_began` and `draw_ended`, and of codes."""
     pool: str = ""
-    """Of `released`, `codes_issued` and `code_revoked`."""
+    """Of `released`, `merged`, `codes_issued` and `code_revoked`."""
     version: int = 0
     """Of `published`: the definition's version. Of `draw_began` and `draw_ended`: the number of the draw."""
     wish: int = 0
     """Of a sign-up for a draw: its rank among the member's wishes."""
+    stage: int = 0
+    """Of `merged`: the place of the stage among the pool's merges, from 1."""
 
 
 class Issue(Struct, frozen=True, array_like=True):

@@ -156,6 +156,31 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     # Rules of a campaign document.
     "duplicate": ("与 {first} 重复。", "Is the same as {first}."),
     "not_before": ("必须早于 {other}。", "Must be before {other}."),
+    "not_after_the_last": ("必须晚于前一项。", "Must be after the one before it."),
+    "no_units_to_merge": (
+        "分阶段合并是放宽 eligible.units，本名额池没有填写。",
+        "Merges widen eligible.units, which this pool does not have.",
+    ),
+    "within_another": (
+        "与 {other} 相同或在其之内；每名职工只能计入一个名额池。",
+        "Is the same as {other}, or within it: a member counts for one pool.",
+    ),
+    "unit_too_long": (
+        "名额池的编号由单位路径得出，不得超过 {max} 个字符。",
+        "A unit's path becomes the id of its pool: at most {max} characters.",
+    ),
+    "same_pool": (
+        "得出的名额池编号“{pool}”与 {first} 的相同。",
+        'Makes the same pool as {first}, "{pool}".',
+    ),
+    "nothing_above": (
+        "所列单位都没有更上一级可合并。",
+        "None of the units has so many above it to merge with.",
+    ),
+    "not_of_quotas": (
+        "填写 quotas 时，名额池由系统得出，请不要填写 pools。",
+        "Where there are quotas the pools are made from them: leave pools out.",
+    ),
     "after_last_session": (
         "不得晚于最后一次活动的结束时间。",
         "Must not be after the end of the last session.",
@@ -196,7 +221,19 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "只有设有宽限期（grace_s）的活动才能预先登记。",
         "Intents are for offerings with a grace window: grace_s is missing.",
     ),
-    # Rules that only the live campaign knows.
+    # Rules that only the ledger or the live campaign knows.
+    "too_large_with_pools": (
+        "由 quotas 得出名额池之后，文件不得超过 {bytes_max} 字节。",
+        "With the pools that quotas make, the document must not exceed {bytes_max} bytes.",
+    ),
+    "no_headcount": (
+        "单位“{unit}”尚未上报人数。",
+        'No headcount of "{unit}" is known: report it first.',
+    ),
+    "nobody_there": (
+        "所列单位的人数都是零，无法分配名额。",
+        "The headcounts of these units are all zero: there is nobody to share the seats among.",
+    ),
     "below_live_seats": (
         "不得小于已占用的最大座位号 {seat}。",
         "Must not be below {seat}, the highest seat number that is taken.",
@@ -230,6 +267,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "not_a_code_id": (
         "必须是邀请码的编号，即 32 个十六进制数字。",
         "Must be the id of an invitation code: 32 hex digits.",
+    ),
+    # Headcounts.
+    "not_the_columns": (
+        "各列须为 {columns}。",
+        "The columns must be {columns}.",
     ),
     # Requests.
     "nothing_drawn": ("此活动不抽签。", "This offering is not given by a draw."),

@@ -8,9 +8,22 @@ from datetime import datetime, timedelta
 from typing import Final
 
 INSTANTS: Final = frozenset(
-    {"opens", "closes", "cancel_until", "releases", "starts", "ends", "intents_open", "until"}
+    {
+        "opens",
+        "closes",
+        "cancel_until",
+        "releases",
+        "starts",
+        "ends",
+        "intents_open",
+        "until",
+        "at",
+        "recomputed",
+    }
 )
 """The fields of a campaign document that are instants."""
+LISTS: Final = frozenset({"merges"})
+"""Those whose lists may have instants for entries."""
 
 _DISTANCE = re.compile(r"([+-][0-9]{1,12})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -24,11 +37,16 @@ def resolve(raw: object, now: datetime) -> object:
     if isinstance(raw, list):
         return [resolve(part, now) for part in raw]
     if isinstance(raw, dict):
-        return {
-            field: instant(part, now) if field in INSTANTS and isinstance(part, str) else resolve(part, now)
-            for field, part in raw.items()
-        }
+        return {field: _resolve_field(field, part, now) for field, part in raw.items()}
     return raw
+
+
+def _resolve_field(field: str, part: object, now: datetime) -> object:
+    if field in INSTANTS and isinstance(part, str):
+        return instant(part, now)
+    if field in LISTS and isinstance(part, list):
+        return [instant(each, now) if isinstance(each, str) else resolve(each, now) for each in part]
+    return resolve(part, now)
 
 
 def instant(distance: str, now: datetime) -> str:

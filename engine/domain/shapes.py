@@ -44,7 +44,7 @@ _ABSENT: Final = object()
 class Partial:
     """What is right of a Struct that has faults: a field that is missing or wrong reads as None."""
 
-    def __init__(self, right: dict[str, Any], raw: dict[str, Any]) -> None:
+    def __init__(self, right: dict[str, Any], raw: dict[str, Any] | None) -> None:
         self.__dict__.update(right)
         self._raw = raw
 
@@ -53,12 +53,27 @@ class Partial:
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not null, be it right or wrong."""
-        return self._raw.get(name) is not None
+        return self._raw is not None and self._raw.get(name) is not None
+
+    def lacks(self, name: str) -> bool:
+        """Whether it is an object without this field."""
+        return self._raw is not None and name not in self._raw
 
 
 def is_given(part: Any, name: str) -> bool:
     """Whether a Struct or Partial was given this field, be it right or wrong."""
     return part.has(name) if isinstance(part, Partial) else getattr(part, name) is not None
+
+
+def lacks(part: Any, name: str) -> bool:
+    """Whether a Struct or Partial is an object without this field, which has a default that is false."""
+    return part.lacks(name) if isinstance(part, Partial) else not getattr(part, name)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether the whole of a text has the form of a pattern of `campaign`."""
+    # fullmatch, since `$` also matches before a newline at the end.
+    return re.fullmatch(pattern, text) is not None
 
 
 def convert(cls: type[T], raw: object) -> T | list[Fault]:
@@ -84,8 +99,8 @@ def _converter(kind: inspect.Type, pattern_fault: str = "pattern") -> Converter:
             return _converter(kind.type, (kind.extra or {}).get("fault", pattern_fault))
         case inspect.StructType():
             return _struct(kind)
-        case inspect.ListType():
-            return _list(kind)
+        case inspect.ListType() | inspect.DictType():
+            return _list(kind) if isinstance(kind, inspect.ListType) else _mapping(kind)
         case inspect.UnionType(types=(some, inspect.NoneType())):
             return _optional(_converter(some))
         case inspect.StrType():
@@ -116,7 +131,7 @@ def _struct(kind: inspect.StructType) -> Converter:
     def convert_struct(raw: Any, path: Path, found: Found) -> Any:
         if type(raw) is not dict:
             found.place(path, _wrong(raw, "not_an_object"))
-            return Partial({}, {})
+            return Partial({}, None)
         faults_before, known, values = found.count, 0, {}
         for name, attribute, converter, required, default in fields:
             part = raw.get(name, _ABSENT)
@@ -158,6 +173,27 @@ def _list(kind: inspect.ListType) -> Converter:
         return [converter(part, (path, index), found) for index, part in enumerate(raw[:most])]
 
     return convert_list
+
+
+def _mapping(kind: inspect.DictType) -> Converter:
+    key_converter, converter = _converter(kind.key_type), _converter(kind.value_type)
+    least, most = kind.min_length or 0, sys.maxsize if kind.max_length is None else kind.max_length
+
+    def convert_mapping(raw: Any, path: Path, found: Found) -> dict[str, Any] | None:
+        if type(raw) is not dict:
+            found.place(path, _wrong(raw, "not_an_object"))
+            return None
+        if len(raw) < least:
+            found.add(path, "too_few", min=least)
+        elif len(raw) > most:
+            found.add(path, "too_many", max=most)
+            return None
+        return {
+            key_converter(key, (path, key), found): converter(part, (path, key), found)
+            for key, part in raw.items()
+        }
+
+    return convert_mapping
 
 
 def _optional(converter: Converter) -> Converter:

@@ -83,6 +83,11 @@ def share_rows(
     return sorted(rows)
 
 
+def headcounts_line(changed: int, actor: str, channel: str, at: int) -> tuple[int, str, str, str, str, str]:
+    """The line of the audit trail for headcounts that changed."""
+    return at, actor, channel, "headcounts", "", f"{changed} changed"
+
+
 def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Event | DeadLetter]) -> Changes:
     """Reduce consecutive events to rows.
 

@@ -6,7 +6,7 @@ Connections keep state of their own (that table, prepared statements): a pooler 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -144,6 +144,19 @@ class PostgresLedger(reading.Reading):
             if kept is None:
                 raise LookupError(f"{campaign} is not registered")
             return kept
+
+    async def report_headcounts(
+        self, headcounts: Mapping[str, int], actor: str, channel: str, at: int
+    ) -> int:
+        """Note how many people units have, as `protocol.Ledger.report_headcounts` says."""
+        reported = list(headcounts), list(headcounts.values())
+        async with self._transaction() as connection:
+            await connection.execute(self._sql["lock_headcounts"])
+            changed: int = await connection.fetchval(self._sql["report_headcounts"], *reported, at)
+            if changed:
+                line = batch.headcounts_line(changed, actor, channel, at)
+                await connection.execute(self._sql["add_trail"], *line)
+            return changed
 
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         async with self._connection() as connection:

@@ -77,6 +77,14 @@ class Row(Struct, frozen=True):
     """Its place on the waitlist, from 1; 0 when it does not wait."""
 
 
+class Headcount(Struct, frozen=True):
+    """How many people a unit has, as it was last reported."""
+
+    unit: str
+    headcount: int
+    reported_at: int
+
+
 class TrailRow(Struct, frozen=True):
     """One line of the audit trail: who did what, other than members acting for themselves."""
 
@@ -159,6 +167,28 @@ class Ledger(Protocol):
 
         `besides` names a draw that does not count, by campaign and number."""
 
+    # Headcounts
+
+    async def report_headcounts(
+        self, headcounts: Mapping[str, int], actor: str, channel: str, at: int
+    ) -> int:
+        """Note how many people units have, all of them or none; returns how many are not what they were.
+
+        Where some are not, the audit trail has a line, of no campaign.
+        """
+
+    async def headcounts(self, unit: str, limit: int, after: str = "") -> list[Headcount]:
+        """The newest of a unit and those below it, by their names, after one."""
+
+    async def headcounts_at(self, units: Sequence[str], at: int) -> dict[str, int]:
+        """What units had at a moment: the last that was reported by then, or where there is none the first after it.
+
+        A unit of which nothing was ever reported is left out.
+        """
+
+    async def headcounts_line(self) -> int:
+        """Grows with every change of a headcount; 0 before the first."""
+
     # Reading
 
     async def enrollments_of(
@@ -193,4 +223,4 @@ class Ledger(Protocol):
         """The number of dead letters of each campaign that has any."""
 
     async def trail(self, campaign: str, limit: int) -> list[TrailRow]:
-        """The newest lines of the audit trail of a campaign."""
+        """The newest lines of the audit trail of a campaign, or for "" of what belongs to none."""

@@ -10,7 +10,7 @@ from engine.domain import events
 from engine.domain.enrollment import Record
 from engine.domain.share import History, Share, Summary, Wished
 from engine.ledger import batch
-from engine.ledger.protocol import DeadLetter, Definition, Registration, Row, TrailRow
+from engine.ledger.protocol import DeadLetter, Definition, Headcount, Registration, Row, TrailRow
 
 _summary = msgspec.msgpack.Decoder(Summary)
 _wishes = msgspec.msgpack.Decoder(list[Wished])
@@ -93,6 +93,19 @@ class Reading(ABC):
         rows = await self._rows("histories", unit, *besides, member)
         return {name: History(losses, wins) for name, losses, wins in rows}
 
+    async def headcounts(self, unit: str, limit: int, after: str = "") -> list[Headcount]:
+        """The newest headcounts of a unit and those below it, by their names, after one."""
+        return [Headcount(*row) for row in await self._rows("headcounts", unit, after, limit)]
+
+    async def headcounts_at(self, units: Sequence[str], at: int) -> dict[str, int]:
+        """What units had at a moment, as `protocol.Ledger.headcounts_at` says."""
+        return dict(await self._rows("headcounts_at", msgspec.json.encode(units).decode(), at))
+
+    async def headcounts_line(self) -> int:
+        """Grows with every change of a headcount; 0 before the first."""
+        ((line,),) = await self._rows("headcounts_line")
+        return int(line)
+
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""
         return [
@@ -106,7 +119,7 @@ class Reading(ABC):
         return {str(campaign): int(count) for campaign, count in rows}
 
     async def trail(self, campaign: str, limit: int) -> list[TrailRow]:
-        """The newest lines of the audit trail of a campaign."""
+        """The newest lines of the audit trail of a campaign, or for "" of what belongs to none."""
         return [TrailRow(*row) for row in await self._rows("trail", campaign, limit)]
 
 

@@ -7,7 +7,7 @@ WAL with synchronous=FULL: a commit is on disk before `record` returns. Writers 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +130,20 @@ class SqliteLedger(reading.Reading):
             if row is None:
                 raise LookupError(f"{campaign} is not registered")
             return row[0]
+
+        return await self._write(work)
+
+    async def report_headcounts(
+        self, headcounts: Mapping[str, int], actor: str, channel: str, at: int
+    ) -> int:
+        """Note how many people units have, as `protocol.Ledger.report_headcounts` says."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            rows = [(unit, at, headcount) for unit, headcount in headcounts.items()]
+            changed = connection.executemany(self._sql["report_headcount"], rows).rowcount
+            if changed > 0:
+                connection.execute(self._sql["add_trail"], batch.headcounts_line(changed, actor, channel, at))
+            return max(changed, 0)
 
         return await self._write(work)
 

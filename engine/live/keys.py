@@ -15,7 +15,7 @@ PARTS: Final = (
     "REQUESTS",  # hash: <member> <idempotency key> -> msgpack array, the first answer, once its enrollment has changed
     "WAITING",  # sorted set by name: <offering>/<order>/<enrollment>, every waiting one, for positions
     "QUEUES",  # sorted set by name: <offering>/<queue>/<order>/<enrollment>, whom a free seat may go to
-    "TIMERS",  # sorted set: opens/…, closes/…, releases/…, expires/<enrollment>, promote/<offering>, by when
+    "TIMERS",  # sorted set: opens/…, closes/…, releases/…, merges/…, expires/<enrollment>, promote/<offering>, by when
     "EVENTS",  # stream: the campaign's log, ids <epoch>-<seq>
     "CODES",  # hash: code id -> msgpack array (live.codes.Entry); #<offering> -> number; #<offering>/<n> -> code id
 )

@@ -13,6 +13,7 @@
 -- ARGV 8  actor
 -- ARGV 9  channel
 -- ARGV 10 msgpack array {commitment, secret} for the campaign's draws, kept if there is none yet; "" without any
+-- ARGV 11 the moment, ms, from which it is too late, or "" for none
 -- Output  {changed, version, 1 when this was the first, 1 when it differs from the one before};
 --         {invalid, msgpack array of {offering, pool or "", highest live seat, or why}}: what live enrollments forbid;
 --         {precondition_failed}, {not_ready}, {behind}
@@ -36,7 +37,7 @@ elseif drawing > 0 then
   return {Outcome.NOT_READY}
 end
 local document = ARGV[4]
-if ARGV[3] ~= '' and tonumber(ARGV[3]) ~= version then
+if (ARGV[3] ~= '' and tonumber(ARGV[3]) ~= version) or (ARGV[11] ~= '' and tonumber(ARGV[11]) <= now) then
   commit()
   return {Outcome.PRECONDITION_FAILED}
 end
@@ -128,6 +129,9 @@ for _, offering in ipairs(old) do
   for _, pool in ipairs(offering.pools) do
     if pool.releases > 0 then
       moments['releases/' .. offering.name .. '/' .. pool.pool] = pool.releases
+    end
+    for stage, at in ipairs(pool.merges or NONE) do
+      moments['merges/' .. offering.name .. '/' .. pool.pool .. '/' .. stage] = at
     end
     if not new[offering.name] or not pool_of(new[offering.name], pool.pool) then
       redis.call('HDEL', Key.COUNTS, 'taken/' .. offering.name .. '/' .. pool.pool,

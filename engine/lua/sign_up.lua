@@ -3,7 +3,7 @@
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  msgpack array of requests: {version, member, key or "", enrollment, offering, wanted pool or "",
---         mask ("1" or "0" for each pool: eligible by attributes), actor, channel,
+--         mask (domain/eligibility.py: for each pool, from which stage on by attributes), actor, channel,
 --         wish (its rank in a draw; 0 for the next of the member's), invitation code's id or ""}
 -- ARGV 2  the number of events that may wait in the stream for the ledger
 -- Output  {decided, answers} with one answer for each request, in order; or {not_ready}, {behind}
@@ -43,14 +43,23 @@ local function replay(first, request)
   }), first[7])
 end
 
+-- The stage of a pool from which on the member may take it.
+local function stage_of(mask, index)
+  return string.byte(mask, index) - 49
+end
+
 -- Returns a set of pools by their index, or false when the member may take none: a released pool is open to all who
 -- are eligible for any pool of the offering.
 local function find_pools(offering, mask, wanted)
-  local some = string.find(mask, '1', 1, true)
+  local admitted, some = {}, false
+  for index, pool in ipairs(offering.pools) do
+    admitted[index] = has_begun(pool, stage_of(mask, index))
+    some = some or admitted[index]
+  end
   local may_take, any = {}, false
   for index, pool in ipairs(offering.pools) do
     if wanted == '' or wanted == pool.pool then
-      local eligible = string.byte(mask, index) == 49 or (some and is_open_to_all(pool))
+      local eligible = admitted[index] or (some and is_open_to_all(pool))
       may_take[index] = eligible
       any = any or eligible
     end
@@ -237,10 +246,13 @@ local function queues_for(offering, request, may_take)
     return {request[WANTED]}
   end
   -- A code opens its own pool only: not those that are released to all who are eligible for some pool.
-  local queues = string.find(request[MASK], '1', 1, true) and {ANY} or {}
+  local queues = pools_for(offering, request) and {ANY} or {}
   for index, pool in ipairs(offering.pools) do
+    local stage = stage_of(request[MASK], index)
     if may_take[index] and not pool.open then
       queues[#queues + 1] = pool.pool
+    elseif stage > 0 then
+      queues[#queues + 1] = stage_queue(pool, stage)
     end
   end
   return queues

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from engine.domain import document
+from engine.domain import document, quotas
 from engine.domain.campaign import Campaign
 from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, written
 from tests.domain import documents
@@ -114,6 +114,8 @@ async def test_the_whole_document_comes_back_with_its_counts(client: Client) -> 
     full = documents.full()
     finance = person("o", "organizer", unit="xicheng.finance")
     address = "/v1/campaigns/autumn-2026"
+    headcounts = {"xicheng.finance": 700, "xicheng.health.fuxing": 300}
+    await client.stand.runtime.ledger.report_headcounts(headcounts, "o", "http", 1_000)
     assert (await client.ask("PUT", address, finance, body=full)).status == 201
     seen = (await client.get(address)).json
     assert (seen.pop("version"), seen.pop("seq")) == (1, 1)
@@ -122,7 +124,9 @@ async def test_the_whole_document_comes_back_with_its_counts(client: Client) -> 
         assert [pool.pop("taken") for pool in each["pools"]] == [0, 0]
     validated = document.validate(full)
     assert isinstance(validated, Campaign)
-    assert seen == msgspec.json.decode(document.canonical(validated))
+    sized = quotas.resize(validated, {"packs": headcounts})
+    assert isinstance(sized, Campaign)
+    assert seen == msgspec.json.decode(document.canonical(sized))
     assert seen["title"] == {"zh": "秋季快乐工坊 🍁", "en": "Autumn workshops 𝒜"}
 
 

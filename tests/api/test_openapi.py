@@ -166,7 +166,8 @@ def test_examples_fit_their_schemas() -> None:
 
 def test_the_examples_document_is_valid() -> None:
     body = OPERATIONS["PUT", routes.CAMPAIGN]["requestBody"]["content"]["application/json"]
-    assert isinstance(document.validate(body["examples"]["autumn"]["value"]), Campaign)
+    for example in body["examples"].values():
+        assert isinstance(document.validate(example["value"]), Campaign)
 
 
 class Novelty(Struct):

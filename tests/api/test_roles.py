@@ -32,6 +32,8 @@ WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
     "POST /v1/campaigns/{campaign}/offerings/{offering}/codes": ("officer", "organizer"),
     "GET /v1/campaigns/{campaign}/offerings/{offering}/codes": ("officer", "organizer"),
     "DELETE /v1/campaigns/{campaign}/offerings/{offering}/codes/{code}": ("officer", "organizer"),
+    "PUT /v1/headcounts": ("organizer",),
+    "GET /v1/headcounts": ("organizer",),
     "GET /v1/live": ("member",),
     "GET /v1/ops/status": ("ops",),
     "GET /healthz": ANYONE,
@@ -78,9 +80,12 @@ async def test_roles(client: Client, route: Route, role: Role | None) -> None:
     [code] = await client.stand.issue("guests")
     before = await client.stand.log()
     path = route.path.format(campaign="autumn", offering="soap", enrollment=enrollment, code=code)
-    body = (
-        {"PUT": written(held), "POST": {"pool": "guests"}}.get(route.method) if route.body_required else None
-    )
+    bodies = {
+        routes.CAMPAIGN: written(held),
+        routes.CODES: {"pool": "guests"},
+        routes.HEADCOUNTS: {"headcounts": {"xicheng.health": 7}},
+    }
+    body = bodies.get(route.path) if route.body_required else None
     who = person("m1", role) if role else None
     answer = await client.ask(route.method, path, who, body=body)
     allowed = WHO_MAY[name(route)]

@@ -50,7 +50,7 @@ REACHED: Final[dict[Role, set[str]]] = {
         "GET /v1/me/enrollments",
     },
     "officer": OF_STAFF,
-    "organizer": {PUBLISH, *OF_STAFF},
+    "organizer": {PUBLISH, *OF_STAFF, "PUT /v1/headcounts", "GET /v1/headcounts"},
     "ops": {"GET /v1/ops/status"},
 }
 """What succeeds for a role besides PUBLIC; if it were not reached, a run would show little."""

@@ -20,7 +20,8 @@ def served(data_directory: Path) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["serve"], ["api"], ["work"], ["apply"], ["audit"], ["token"], ["migrate"]]
+    "command",
+    [[], ["serve"], ["api"], ["work"], ["apply"], ["headcounts"], ["audit"], ["token"], ["migrate"]],
 )
 def test_help(command: list[str]) -> None:
     shown = run(*command, "--help")

@@ -18,7 +18,7 @@ def full() -> dict[str, Any]:
             "limits": [{"max": 2, "per": "campaign"}, {"max": 1, "per": "day", "kinds": ["pack"]}],
             "overlaps_allowed": False,
         },
-        "offerings": [offering("paper-cutting"), offering("soap")],
+        "offerings": [offering("paper-cutting"), offering("soap"), shared("packs")],
     }
 
 
@@ -43,6 +43,10 @@ def offering(name: str) -> dict[str, Any]:
                 "capacity": 20,
                 "eligible": {"units": ["xicheng.finance"], "industries": ["finance"], "tags": ["outdoor"]},
                 "releases": "2026-12-01T10:00:00+08:00",
+                "merges": [
+                    {"at": "2026-11-29T10:00:00+08:00", "units": ["xicheng", "dongcheng.finance"]},
+                    {"at": "2026-11-30T10:00:00+08:00", "units": ["dongcheng"]},
+                ],
             },
             {"pool": "open", "capacity": 20},
         ],
@@ -50,6 +54,20 @@ def offering(name: str) -> dict[str, Any]:
         "hold_ttl_s": 120,
         "party_max": 1,
     }
+
+
+def shared(name: str) -> dict[str, Any]:
+    """A fresh offering with quotas in the place of pools."""
+    quotas = {
+        "seats": 100,
+        "units": ["xicheng.finance", "xicheng.health.fuxing"],
+        "floor": 2,
+        "merges": ["2026-11-29T10:00:00+08:00", "2026-11-30T10:00:00+08:00"],
+        "recomputed": "2026-11-27T18:00:00+08:00",
+    }
+    raw = offering(name) | {"quotas": quotas}
+    del raw["pools"]
+    return raw
 
 
 def least() -> dict[str, Any]:

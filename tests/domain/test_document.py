@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain import document, faults, relative_time
+from engine.domain import document, faults, quotas, relative_time
 from engine.domain.campaign import Campaign, Eligible, Waitlist
 from engine.domain.faults import Fault, fault
 from tests.domain import documents
@@ -70,6 +70,10 @@ def test_the_sample() -> None:
     assert accepted(document.parse_json(json.dumps(raw).encode())) == campaign
 
 
+def merge(day: int, *units: str) -> dict[str, object]:
+    return {"at": f"2026-12-{day:02}T10:00:00+08:00", "units": list(units or ("xicheng",))}
+
+
 @pytest.mark.parametrize(
     ("pointer", "value"),
     [
@@ -79,12 +83,16 @@ def test_the_sample() -> None:
         ("/offerings/0/kind", "station"),
         ("/offerings/0/sessions", documents.offering("o")["sessions"] * 200),
         ("/offerings/0/pools", [{"pool": f"p{index}", "capacity": 10_000_000} for index in range(64)]),
-        ("/offerings/0/pools/0/eligible", {}),
+        ("/offerings/0/pools/1/eligible", {}),
         ("/offerings/0/pools/0/releases", "2027-12-01T10:00:00+08:00"),
         ("/offerings/1/pools/0/pool", "own"),
         ("/offerings", [documents.offering(f"o{index}") for index in range(1_000)]),
         ("/rules", {}),
         ("/lead", None),
+        ("/offerings/0/pools/0/merges", []),
+        ("/offerings/0/pools/0/merges", [merge(day) for day in range(1, 9)]),
+        ("/offerings/0/quotas", None),
+        ("/offerings/0/pools/0/merges", [merge(1), merge(2, "xicheng", "dongcheng")]),
         ("/offerings/0/place", {"address": "x"}),
         ("/offerings/0/place", {"address": "x", "lon": None, "lat": None}),
     ],
@@ -160,6 +168,7 @@ def test_unknown_fields(parent: str) -> None:
         ("/offerings/0/pools/0/eligible/units", [], "too_few"),
         ("/offerings/0/pools/0/eligible/tags/0", "", "too_short"),
         ("/offerings/0/pools/0/releases", "later", "not_an_instant"),
+        ("/offerings/0/pools/0/merges", [merge(day) for day in range(1, 10)], "too_many"),
         ("/offerings/0/opens", "2026-11-28T10:00:00", "no_offset"),
         ("/offerings/0/opens", "+10m", "not_an_instant"),
         ("/offerings/0/opens", None, "not_an_instant"),
@@ -196,6 +205,7 @@ def test_unknown_fields(parent: str) -> None:
         ("/offerings/0/policy/grace_s", 0, "too_small"),
         ("/offerings/0/policy/grace_s", 7 * 24 * 3600, "grace_too_long"),
         ("/offerings/0/policy/intents_open", "2026-11-20T10:00:00+08:00", "intents_without_grace"),
+        ("/offerings/0/pools/1/merges", [merge(1)], "no_units_to_merge"),
         # Not yet.
         ("/offerings/0/policy/name", "auction", "policy_not_available"),
         ("/offerings/0/party_max", 2, "party_not_available"),
@@ -261,6 +271,101 @@ def test_a_first_class_has_one_second() -> None:
         each["policy"] = {"name": "second_class", "of": "a", "waiting": 5}
     raw["offerings"] = offerings
     assert refused(raw) == [Fault("/offerings/2/policy/of", "duplicate", {"first": "/offerings/1/policy/of"})]
+
+
+@pytest.mark.parametrize(
+    ("pool", "faults"),
+    [
+        ({"merges": [{"at": "soon", "units": []}]}, {"merges/0/at": "not_an_instant", "merges/0/units": "too_few"}),
+        ({"merges": [merge(1), merge(3), merge(3), merge(2)]},
+         {"merges/2/at": "not_after_the_last", "merges/3/at": "not_after_the_last"}),
+        ({"eligible": {"tags": ["t"]}, "merges": [merge(1)]}, {"merges": "no_units_to_merge"}),
+        ({"eligible": None, "merges": [merge(1)]}, {"merges": "no_units_to_merge"}),
+        ({"eligible": 7, "merges": [merge(1)]}, {"eligible": "not_an_object"}),
+        ({"eligible": {"units": []}, "merges": [merge(1)]}, {"eligible/units": "too_few"}),
+    ],
+)  # fmt: skip
+def test_stages_of_a_pool(pool: dict[str, Any], faults: dict[str, str]) -> None:
+    raw = documents.full()
+    raw["offerings"][0]["pools"][0] |= pool
+    found = [(each.path.removeprefix("/offerings/0/pools/0/"), each.code) for each in refused(raw)]
+    assert sorted(found) == sorted(faults.items())
+
+
+# Quotas
+
+QUOTAS: dict[str, Any] = {"seats": 100, "units": ["d.a.x", "d.b"], "merges": [merge(1)["at"], merge(2)["at"]]}
+
+
+def shared(**changed: Any) -> dict[str, Any]:
+    """The least document with quotas in the place of pools; a field that is None is left out."""
+    raw = documents.least()
+    del raw["offerings"][0]["pools"]
+    raw["offerings"][0]["quotas"] = {
+        name: each for name, each in (QUOTAS | changed).items() if each is not None
+    }
+    return raw
+
+
+def test_quotas_take_the_place_of_pools() -> None:
+    offering = accepted(shared(floor=2, recomputed="2026-11-27T10:00:00+08:00")).offerings[0]
+    assert offering.pools == []
+    assert offering.quotas is not None
+    assert (offering.quotas.seats, offering.quotas.floor, len(offering.quotas.merges)) == (100, 2, 2)
+
+
+def test_a_document_with_the_pools_that_its_quotas_made_is_as_good_as_without() -> None:
+    sized = quotas.resize(accepted(shared()), {"o": {"d.a.x": 3, "d.b": 1}})
+    assert isinstance(sized, Campaign)
+    written = document.canonical(sized)
+    assert accepted(document.parse_json(written)) == sized
+    raw = json.loads(written)
+    raw["offerings"][0]["pools"][0]["capacity"] = 7
+    accepted(raw)
+    raw["offerings"][0]["pools"].reverse()
+    assert refused(raw) == [Fault("/offerings/0/pools", "not_of_quotas")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "faults"),
+    [
+        ({"seats": None}, {"seats": "missing"}),
+        ({"units": None}, {"units": "missing"}),
+        ({"seats": 0}, {"seats": "too_small"}),
+        ({"floor": -1}, {"floor": "too_small"}),
+        ({"units": []}, {"units": "too_few"}),
+        ({"units": [f"d.u{number}" for number in range(65)]}, {"units": "too_many"}),
+        ({"units": ["d.a", "D"]}, {"units/1": "not_a_unit"}),
+        ({"merges": [merge(day)["at"] for day in range(1, 10)]}, {"merges": "too_many"}),
+        ({"merges": ["soon"]}, {"merges/0": "not_an_instant"}),
+        ({"merges": [merge(2)["at"], merge(1)["at"]]}, {"merges/1": "not_after_the_last"}),
+        ({"merges": [merge(day)["at"] for day in (1, 2, 3)]}, {"merges/2": "nothing_above"}),
+        ({"units": ["d"], "merges": [merge(1)["at"]]}, {"merges/0": "nothing_above"}),
+        ({"units": ["d.a", "d.b", "d.a"]}, {"units/2": "within_another", "merges/1": "nothing_above"}),
+        ({"units": ["d.a.x", "d.a"]}, {"units/0": "within_another"}),
+        ({"units": ["d", "d.a.x"]}, {"units/1": "within_another"}),
+        ({"units": ["d.a-x", "d.a.x", "d-a.x"]}, {"units/1": "same_pool", "units/2": "same_pool"}),
+        ({"units": [f"d.{'a' * 63}", "d.b.c"]}, {"units/0": "unit_too_long"}),
+        ({"recomputed": "2026-11-28T10:00:00+08:00"}, {"recomputed": "not_before"}),
+        ({"headcounts": {}}, {"headcounts": "unknown_field"}),
+    ],
+)  # fmt: skip
+def test_each_rule_of_quotas(changed: dict[str, Any], faults: dict[str, str]) -> None:
+    found = [
+        (each.path.removeprefix("/offerings/0/quotas/"), each.code) for each in refused(shared(**changed))
+    ]
+    assert sorted(found) == sorted(faults.items())
+
+
+def test_neither_pools_nor_quotas() -> None:
+    assert refused(shared() | {"offerings": [documents.least()["offerings"][0] | {"quotas": {}}]})[
+        0
+    ].path.endswith("/quotas/seats")
+    raw = shared()
+    raw["offerings"][0]["quotas"] = None
+    assert refused(raw) == [Fault("/offerings/0/pools", "missing")]
+    raw["offerings"][0]["closes"] = 7
+    assert sorted(each.path for each in refused(raw)) == ["/offerings/0/closes", "/offerings/0/pools"]
 
 
 @pytest.mark.parametrize(("given_field", "other"), [("lon", "lat"), ("lat", "lon")])

@@ -1,14 +1,16 @@
 """Eligibility: the compiled masks against the words of the contract."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from engine.domain import eligibility
-from engine.domain.campaign import Eligible, Offering, Pool
+from engine.domain.campaign import Eligible, Merge, Offering, Pool
 from engine.domain.person import Person, within
 from tests.domain import documents
 
@@ -48,6 +50,31 @@ def offering(*eligible: Eligible | None) -> Offering:
 def test_one_pool(eligible: Eligible | None, person: dict[str, Any], mask: str) -> None:
     assert eligibility.mask(offering(eligible), Person("m", **person)) == mask
     assert eligibility.mask(offering(eligible, None), Person("m", **person)) == mask + "1"
+
+
+STAGES = [Merge(datetime(2026, 12, day, tzinfo=UTC), units) for day, units in ((1, ["a.b", "c"]), (2, ["a"]))]
+
+
+@pytest.mark.parametrize(
+    ("eligible", "person", "mask"),
+    [
+        (Eligible(units=["a.b.c"]), {"unit": "a.b.c.d"}, "1"),
+        (Eligible(units=["a.b.c"]), {"unit": "a.b.d"}, "2"),
+        (Eligible(units=["a.b.c"]), {"unit": "c"}, "2"),
+        (Eligible(units=["a.b.c"]), {"unit": "a.bb"}, "3"),
+        (Eligible(units=["a.b.c"]), {"unit": "aa"}, "0"),
+        (Eligible(units=["a.b.c"]), {}, "0"),
+        (Eligible(units=["a"]), {"unit": "a.b"}, "1"),
+        (Eligible(units=["a.b.c"], tags=["t"]), {"unit": "a", "tags": ("t",)}, "3"),
+        (Eligible(units=["a.b.c"], tags=["t"]), {"unit": "a"}, "0"),
+        (Eligible(units=["a.b.c"], industries=["i"]), {"unit": "a.b", "industry": "j"}, "0"),
+    ],
+)
+def test_a_pool_that_merges(eligible: Eligible, person: dict[str, Any], mask: str) -> None:
+    """The earliest stage counts; stages widen the units, and no other list."""
+    plain = offering(eligible, None)
+    merging = structs.replace(plain, pools=[structs.replace(plain.pools[0], merges=STAGES), plain.pools[1]])
+    assert eligibility.mask(merging, Person("m", **person)) == mask + "1"
 
 
 units = st.lists(st.sampled_from(["a", "b", "aa"]), min_size=1, max_size=3).map(".".join)

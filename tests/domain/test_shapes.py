@@ -36,6 +36,7 @@ class Everything(Struct, frozen=True, omit_defaults=True):
     some: Annotated[list[Id], Meta(min_length=1, max_length=3)] | None = None
     inner: Inner | None = None
     inners: list[Inner] = []
+    table: Annotated[dict[Unit, Annotated[int, Meta(ge=0)]], Meta(min_length=1, max_length=3)] | None = None
 
 
 BEIJING = timezone(timedelta(hours=8))
@@ -65,6 +66,7 @@ BEIJING = timezone(timedelta(hours=8))
         ("some", ["a", "b", "c"], ["a", "b", "c"]),
         ("inner", {"id": "a"}, Inner("a")),
         ("inners", [], []),
+        ("table", {"a": 1, "a.b": 0}, {"a": 1, "a.b": 0}),
         ("inners", [{"id": "a", "count": 2}], [Inner("a", 2)]),
     ],
 )
@@ -106,6 +108,10 @@ def test_a_value_of_the_right_shape(field: str, raw: object, value: object) -> N
         ("text", "a\x1f", "control_character"),
         ("text", "\ud800", "surrogate"),
         ("any", "\0", "control_character"),
+        ("table", [], "not_an_object"),
+        ("table", fault("duplicate_key"), "duplicate_key"),
+        ("table", {}, "too_few"),
+        ("table", {"a": 1, "b": 1, "c": 1, "d": 1}, "too_many"),
         ("choice", "c", "not_one_of"),
         ("choice", "a\n", "not_one_of"),
         ("choice", 1, "not_a_string"),
@@ -230,9 +236,21 @@ def test_a_value_that_equals_its_default_is_the_default() -> None:
     assert msgspec.json.encode(made) == b"{}"
 
 
+def test_each_entry_of_a_mapping_is_named() -> None:
+    raw = {"table": {"A": 2, "b/c": "2", "d.e": fault("duplicate_key")}}
+    found = shapes.convert(Everything, raw)
+    assert isinstance(found, list)
+    assert [(each.path, each.code) for each in found] == [
+        ("/table/A", "not_a_unit"),
+        ("/table/b~1c", "not_a_unit"),
+        ("/table/b~1c", "not_an_integer"),
+        ("/table/d.e", "duplicate_key"),
+    ]
+
+
 def test_a_type_without_shape_is_a_fault_of_the_program() -> None:
     class Odd(Struct):
-        table: dict[str, int]
+        table: set[str]
 
     with pytest.raises(TypeError, match="no shape"):
         shapes.convert(Odd, {})

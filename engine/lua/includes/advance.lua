@@ -81,6 +81,15 @@ function due.releases(offering, pool)
   promote(offering)
 end
 
+-- Pools that merge at one moment are filled together, in the document's order.
+local merged = {}
+
+function due.merges(offering, which)
+  local pool, stage = string.match(which, '^(.+)/(%d)$')
+  log_campaign('merged', offering.name, pool, tonumber(stage))
+  merged[#merged + 1] = offering
+end
+
 function due.promote(offering)
   promote(offering)
   note_demand(offering)
@@ -103,6 +112,11 @@ local function advance()
       promote(offering)
     else
       due[kind](offering_of(subject), pool)
+    end
+  end
+  for index, offering in ipairs(merged) do
+    if offering ~= merged[index - 1] then
+      promote(offering)
     end
   end
   return steps >= STEPS_MAX and redis.call('ZCOUNT', Key.TIMERS, '-inf', now) > 0

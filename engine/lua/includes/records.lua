@@ -115,8 +115,8 @@ local function log(header, packed_record)
   log_records[#log_headers] = packed_record
 end
 
-local function log_campaign(kind, offering, pool)
-  log({SCHEMA, kind, now, 'system', 'engine', '', '', '', 0, offering, pool}, false)
+local function log_campaign(kind, offering, pool, stage)
+  log({SCHEMA, kind, now, 'system', 'engine', '', '', '', 0, offering, pool, 0, 0, stage or 0}, false)
 end
 
 -- Takes the next seq for a change of the enrollment that the header names.

@@ -83,6 +83,11 @@ local function is_settling(offering)
   return drawing > 0 and offering.draw == drawing
 end
 
+-- Whether a stage of the pool has begun: 0 is the beginning, 1 the first of its merges, -1 never comes.
+local function has_begun(pool, stage)
+  return stage == 0 or (stage > 0 and pool.merges[stage] <= now)
+end
+
 local rules
 
 local function rules_of_campaign()

@@ -1,8 +1,14 @@
 -- Waiting: one order per offering, by seq, or for those who wait since a draw by the seq of their result. WAITING has each waiting enrollment once and gives its position.
 -- QUEUES says whom a seat may go to: "*" holds those who take any pool that is open to all, and a pool's own
--- queue those who are eligible for it while it is not, or asked for this pool alone.
+-- queue those who are eligible for it while it is not, or asked for this pool alone. "<pool>@<stage>" holds those
+-- whom a stage of its merges will admit.
 
 local ANY = '*'
+local NONE = {}
+
+local function stage_queue(pool, stage)
+  return pool.pool .. '@' .. stage
+end
 
 -- enrollment.Record.order in 16 digits.
 local function order_of(record)
@@ -78,11 +84,19 @@ end
 -- The enrollment that a free seat of the pool goes to, or nil.
 local function first_waiting(offering, pool)
   local first = first_of(offering, pool.pool)
-  if is_open_to_all(pool) then
-    local any = first_of(offering, ANY)
-    if any and (not first or any < first) then
-      first = any
+  local function or_of(queue)
+    local other = first_of(offering, queue)
+    if other and (not first or other < first) then
+      first = other
     end
+  end
+  for stage, at in ipairs(pool.merges or NONE) do
+    if at <= now then
+      or_of(stage_queue(pool, stage))
+    end
+  end
+  if is_open_to_all(pool) then
+    or_of(ANY)
   end
   return first and string.sub(first, 18)
 end

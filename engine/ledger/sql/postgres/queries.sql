@@ -200,6 +200,48 @@ GROUP BY member
 -- The file of a draw.
 SELECT file FROM draws WHERE campaign = $1 AND number = $2
 
+-- lock_headcounts --
+-- Reports come one after the other, so that each sees the one before; readers do not wait.
+LOCK TABLE headcounts IN SHARE ROW EXCLUSIVE MODE
+
+-- report_headcounts --
+-- The headcounts $2 of the units $1, reported at $3; returns how many are not what they were. However the clocks of those
+-- who report differ, the newest report is the newest row.
+WITH reported AS (
+    SELECT unit, headcount FROM unnest($1::text[], $2::bigint[]) AS reported (unit, headcount)
+),
+added AS (
+    INSERT INTO headcounts (unit, at, headcount)
+    SELECT unit, greatest($3, (SELECT max(at) + 1 FROM headcounts WHERE headcounts.unit = reported.unit)), headcount
+    FROM reported
+    WHERE headcount IS DISTINCT FROM (
+        SELECT headcount FROM headcounts WHERE headcounts.unit = reported.unit ORDER BY at DESC LIMIT 1
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM added
+
+-- headcounts --
+-- The newest headcounts of a unit and those below it, by their names after $2.
+SELECT unit, headcount, at FROM headcounts AS newest
+WHERE (unit = $1 OR (unit > $1 || '.' AND unit < $1 || '/')) AND unit > $2
+    AND at = (SELECT max(at) FROM headcounts WHERE unit = newest.unit)
+ORDER BY unit
+LIMIT $3
+
+-- headcounts_at --
+-- What the units of a JSON array had at $2, or where nothing was reported by then, first after it.
+SELECT units.value, coalesce(
+    (SELECT headcount FROM headcounts WHERE unit = units.value AND at <= $2 ORDER BY at DESC LIMIT 1),
+    (SELECT headcount FROM headcounts WHERE unit = units.value ORDER BY at LIMIT 1)
+)
+FROM jsonb_array_elements_text($1::jsonb) AS units (value)
+WHERE EXISTS (SELECT 1 FROM headcounts WHERE unit = units.value)
+
+-- headcounts_line --
+-- The newest change of any headcount.
+SELECT coalesce(max(line), 0) FROM headcounts
+
 -- dead_letters --
 -- The campaign's dead letters.
 SELECT campaign, epoch, seq, fields, reason FROM dead_letters WHERE campaign = $1 ORDER BY seq

@@ -181,6 +181,34 @@ GROUP BY member
 -- The file of a draw.
 SELECT file FROM draws WHERE campaign = ?1 AND number = ?2
 
+-- report_headcount --
+-- A unit's headcount ?3, reported at ?2; no row when it is what it was. However the clocks of those who report differ, the
+-- newest report is the newest row.
+INSERT INTO headcounts (unit, at, headcount)
+SELECT ?1, max(?2, coalesce((SELECT max(at) + 1 FROM headcounts WHERE unit = ?1), ?2)), ?3
+WHERE ?3 IS NOT (SELECT headcount FROM headcounts WHERE unit = ?1 ORDER BY at DESC LIMIT 1)
+
+-- headcounts --
+-- The newest headcounts of a unit and those below it, by their names after ?2.
+SELECT unit, headcount, at FROM headcounts AS newest
+WHERE (unit = ?1 OR (unit > ?1 || '.' AND unit < ?1 || '/')) AND unit > ?2
+    AND at = (SELECT max(at) FROM headcounts WHERE unit = newest.unit)
+ORDER BY unit
+LIMIT ?3
+
+-- headcounts_at --
+-- What the units of a JSON array had at ?2, or where nothing was reported by then, first after it.
+SELECT units.value, coalesce(
+    (SELECT headcount FROM headcounts WHERE unit = units.value AND at <= ?2 ORDER BY at DESC LIMIT 1),
+    (SELECT headcount FROM headcounts WHERE unit = units.value ORDER BY at LIMIT 1)
+)
+FROM json_each(?1) AS units
+WHERE EXISTS (SELECT 1 FROM headcounts WHERE unit = units.value)
+
+-- headcounts_line --
+-- The newest change of any headcount.
+SELECT coalesce(max(line), 0) FROM headcounts
+
 -- dead_letters --
 -- The campaign's dead letters.
 SELECT campaign, epoch, seq, fields, reason FROM dead_letters WHERE campaign = ?1 ORDER BY seq
