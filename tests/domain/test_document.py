@@ -61,6 +61,14 @@ def test_the_least_document_has_the_defaults_of_the_contract() -> None:
     assert offering.cancel_until is None, "the first session's start"
 
 
+@pytest.mark.parametrize("sample", sorted(SAMPLE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sample_is_valid(sample: Path) -> None:
+    now = datetime.fromisoformat("2026-11-24T10:00:00+08:00")
+    assert (
+        accepted(relative_time.resolve(document.parse_yaml(sample.read_bytes()), now)).campaign == sample.stem
+    )
+
+
 def test_the_sample() -> None:
     now = datetime.fromisoformat("2026-11-24T10:00:00+08:00")
     raw = relative_time.resolve(document.parse_yaml(SAMPLE.read_bytes()), now)
