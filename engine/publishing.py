@@ -25,6 +25,8 @@ from engine.live.server import NothingRan, Server
 _QUEUED_UNDER_POLICY: Final = -1
 _DRAW_IS_OVER: Final = -2
 """What engine/lua/publish.lua says in the place of a seat number."""
+COLLECTS_BY: Final = {"ballot": "closes", "poll": "policy/until"}
+"""The field that says until when a policy collects entries, where that is not `opens`."""
 
 _refusals = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 
@@ -168,7 +170,7 @@ def _fault(campaign: documents.Campaign, offering: str, pool: str, seat: int) ->
             if seat == _QUEUED_UNDER_POLICY:
                 return Fault(f"/offerings/{index}/policy", "has_queued", {"name": offering})
             if seat == _DRAW_IS_OVER:
-                field = "closes" if each.policy.name == "ballot" else "opens"
+                field = COLLECTS_BY.get(each.policy.name, "opens")
                 return Fault(f"/offerings/{index}/{field}", "draw_is_over")
             for number, candidate in enumerate(each.pools):
                 if candidate.pool == pool:

@@ -14,8 +14,11 @@ from engine.domain.faults import Fault
 
 Window = Literal["before", "open", "late", "closed"]
 """`late`: still open, after the end of a grace window."""
-Gives = Literal["first_come", "grace", "ballot"]
+Gives = Literal["first_come", "grace", "ballot", "poll", "second_class"]
+"""How seats are given. A second class is that of the offering `FIRST`."""
 
+FIRST: Final = "one"
+"""The offering that may have a second class."""
 SEATED: Final = ("confirmed", "held", "offered")
 COUNTING: Final = (*SEATED, "waitlisted")
 """What counts for limits and overlaps."""
@@ -58,6 +61,11 @@ class Offering:
     holds: bool = False
     window: Window = "open"
     cancellable: bool = True
+    demand: int = 1
+    """How many must vote, or wait for the first class."""
+    by_votes: bool = True
+    kept: bool = False
+    """Whether seats are kept: for those who voted to confirm, or of a second class for those who wait."""
 
     def may_take(self, unit: str, wanted: str) -> list[str]:
         """The pools whose seats one may take, in their order."""
@@ -71,7 +79,7 @@ class Offering:
     @property
     def is_collected(self) -> bool:
         """Whether its entries are all there, by the clock."""
-        return self.window == "closed" or (self.gives == "grace" and self.window == "late")
+        return self.window == "closed" or (self.gives in ("grace", "poll") and self.window == "late")
 
     def crosses(self, other: "Offering") -> bool:
         (day, starts, ends), (other_day, other_starts, other_ends) = SLOTS[self.slot], SLOTS[other.slot]
@@ -85,6 +93,8 @@ class Shape:
     offerings: tuple[Offering, ...]
     limits: tuple[Limit, ...] = ()
     overlaps_allowed: bool = True
+    votes_max: int = 0
+    """How many votes a member has; 0 for any number."""
 
     def find(self, name: str) -> Offering | None:
         return next((each for each in self.offerings if each.name == name), None)
@@ -202,6 +212,10 @@ class Oracle:
     """How many were held."""
     drawn: set[str] = field(default_factory=set)
     """The offerings that were in one."""
+    opened: set[str] = field(default_factory=set)
+    """The polls that have their votes, and the second classes that have opened."""
+    opened_at: dict[str, int] = field(default_factory=dict)
+    """When; set by who hears of it."""
     codes: dict[str, Code] = field(default_factory=dict)
 
     # The state
@@ -249,12 +263,12 @@ class Oracle:
             same = (before.offering, before.wanted) == (request.offering, request.wanted)
             return answer if same else Answer("key_reused")
         # Whether anything is drawn may have changed since, so a replay is answered before.
-        if request.wish and offering.gives == "first_come":
+        if request.wish and offering.gives in ("first_come", "second_class"):
             return Answer("invalid")
-        if offering.window == "closed" or (offering.gives == "ballot" and offering.name in self.drawn):
-            return Answer("closed")
-        if offering.window == "before" and not (offering.gives == "grace" and offering.intents):
-            return Answer("not_open")
+        twin = self._twin(offering, request.member)
+        shut = self._shut(offering, twin)
+        if shut:
+            return Answer(shut)
         pools, reason = offering.may_take(self.units[request.member], request.wanted), ""
         if request.code:
             reason = self._unopened(offering, request, pools)
@@ -264,14 +278,49 @@ class Oracle:
             return Answer("already_in", shown=self.show(present), position=self.position(present))
         if self.is_collecting(offering) and offering.is_collected:
             return Answer("not_ready")
-        others = [each.offering for each in self.live(request.member, statuses=COUNTING)]
+        return self._within_rules(offering, request, pools, fresh, twin)
+
+    def _shut(self, offering: Offering, twin: Claim | None) -> str:
+        """Why nobody signs up for the offering now, or only others, or ""."""
+        if offering.window == "closed" or self._is_over(offering):
+            return "closed"
+        if offering.window == "before" and not (offering.gives == "grace" and offering.intents):
+            return "not_open"
+        is_opened = offering.name in self.opened and (twin or not offering.kept)
+        return "not_open" if offering.gives == "second_class" and not is_opened else ""
+
+    def _within_rules(
+        self, offering: Offering, request: Request, pools: Sequence[str], fresh: str, twin: Claim | None
+    ) -> Answer:
+        left = twin if twin and offering.gives == "second_class" and twin.status == "waitlisted" else None
+        live = self.live(request.member, statuses=COUNTING)
+        others = [each.offering for each in live if each is not left]
         limits = self.shape.limit_reached(offering.name, others)
+        votes = [each for each in self.live(request.member, statuses=("entered",)) if self._is_vote(each)]
+        if offering.gives == "poll" and self.is_collecting(offering) and self.shape.votes_max:
+            limits = {"poll"} if len(votes) >= self.shape.votes_max else limits
         if limits:
             return Answer("limit_reached", frozenset(limits))
         crossing = set(self.shape.overlapping(offering.name)).intersection(others)
+        if twin and not left:
+            crossing = {twin.offering}
         if crossing:
             return Answer("overlap", frozenset(crossing))
-        return self._enrol(offering, request, pools, fresh)
+        return self._enrol(offering, request, pools, fresh, left)
+
+    def _is_over(self, offering: Offering) -> bool:
+        """A ballot is drawn once, and of a poll without its votes nothing comes."""
+        is_failed = offering.gives == "poll" and offering.name not in self.opened
+        return offering.name in self.drawn and (offering.gives == "ballot" or is_failed)
+
+    def _is_vote(self, claim: Claim) -> bool:
+        return self.shape.get(claim.offering).gives == "poll"
+
+    def _twin(self, offering: Offering, member: str) -> Claim | None:
+        """What the member has in the other of two classes."""
+        second = next((each.name for each in self.shape.offerings if each.gives == "second_class"), "")
+        other = {FIRST: second, second: FIRST}.get(offering.name, "") if second else ""
+        return next(iter(self.live(member, other)), None) if other else None
 
     def _unopened(self, offering: Offering, request: Request, pools: Sequence[str]) -> str:
         """Why the request's code opens nothing, or ""."""
@@ -287,7 +336,10 @@ class Oracle:
         is_used_up = self.used(request.code) >= code.uses
         return "code_used_up" if is_used_up and code.pool not in pools and request.code not in mine else ""
 
-    def _enrol(self, offering: Offering, request: Request, pools: Sequence[str], fresh: str) -> Answer:
+    def _enrol(
+        self, offering: Offering, request: Request, pools: Sequence[str], fresh: str, left: Claim | None
+    ) -> Answer:
+        """`left` is the place in the queue for the first class that goes with a seat in the second."""
         claim = Claim(fresh, offering.name, request.member, request.key, request.wanted, len(self.claims))
         opened = self.codes[request.code].pool if request.code else ""
         free = self._first_free(offering, [*pools, opened])
@@ -297,13 +349,16 @@ class Oracle:
             ranks = [each.wish for each in self.live(request.member, statuses=("entered",))]
             claim.status, claim.wish = "entered", request.wish or max(ranks, default=0) + 1
         elif free:
+            if left:
+                self._leave(left, "cancelled", "cancelled")
             self._seat(claim, free, "held" if offering.holds else "confirmed")
-        elif len(self.queues.get(offering.name, [])) < offering.waiting_max:
+        elif not left and len(self.queues.get(offering.name, [])) < offering.waiting_max:
             self.queues.setdefault(offering.name, []).append(claim)
         else:
             return Answer("sold_out")
         self.claims[fresh] = claim
         self.told.append(self.show(claim, "enrolled"))
+        self._note_demand(offering)
         answer = Answer(claim.status, shown=self.show(claim), position=self.position(claim))
         if request.key:
             self.first[request.member, request.key] = request, answer
@@ -351,8 +406,10 @@ class Oracle:
         if not faults:
             self.shape = shape
             self.drawn = {each.name for each in shape.offerings if each.name in self.drawn}
+            self.opened &= {each.name for each in shape.offerings}
             for offering in shape.offerings:
                 self._promote(offering)
+                self._note_demand(offering)
         return faults
 
     def _forbidden(self, shape: Shape) -> Iterator[Fault]:
@@ -361,20 +418,41 @@ class Oracle:
                 yield Fault("/offerings", "has_live_enrollments")
         for index, offering in enumerate(shape.offerings):
             if offering.name in self.drawn and not offering.is_collected:
-                field = "closes" if offering.gives == "ballot" else "opens"
+                if offering.gives == "poll" and offering.name in self.opened:
+                    continue
+                field = {"ballot": "closes", "poll": "policy/until"}.get(offering.gives, "opens")
                 yield Fault(f"/offerings/{index}/{field}", "draw_is_over")
             for number, pool in enumerate(offering.pools):
                 if pool.capacity < max(self.taken(offering.name, pool.name), default=0):
                     yield Fault(f"/offerings/{index}/pools/{number}/capacity", "below_live_seats")
 
     def is_collecting(self, offering: Offering) -> bool:
-        return offering.gives != "first_come" and offering.name not in self.drawn
+        return offering.gives not in ("first_come", "second_class") and offering.name not in self.drawn
 
     def due(self) -> list[str]:
-        """The offerings of the next draw that can be held: grace windows end an hour before anything closes."""
-        found = [each for each in self.shape.offerings if self.is_collecting(each) and each.is_collected]
-        first = [each.name for each in found if each.gives == "grace"]
-        return first or [each.name for each in found]
+        """The offerings of the next draw that can be held: those of one moment, and of one kind of order."""
+        found = [
+            each
+            for each in self.shape.offerings
+            if self.is_collecting(each) and (each.is_collected or each.name in self.opened)
+        ]
+        if not found:
+            return []
+        first = min(found, key=lambda each: (self._moment(each), each.name))
+        return [
+            each.name
+            for each in found
+            if (self._moment(each), self._by_votes(each)) == (self._moment(first), self._by_votes(first))
+        ]
+
+    def _moment(self, offering: Offering) -> int:
+        """As the windows have it: grace windows end before polls, and those before anything closes."""
+        known = {"grace": 1, "poll": 2, "ballot": 3}[offering.gives]
+        return self.opened_at[offering.name] if offering.name in self.opened else known
+
+    def _by_votes(self, offering: Offering) -> bool:
+        """Also a poll of which nothing comes, which needs no lots."""
+        return offering.gives == "poll" and (offering.by_votes or offering.name not in self.opened)
 
     def draw(self, campaign: str, commitment: str, seed: bytes) -> bool:
         """Whether there is a draw to hold now; it is held then."""
@@ -389,18 +467,24 @@ class Oracle:
             for name, member in names.items()
         ]
         by_wish = {(each.member, each.offering): each for each in entered}
-        for result in draw.decide(seed, self.shape.limits, self._stock(names_drawn), entries):
-            claim = by_wish[names[result.member], result.offering]
+        ordered = None
+        if self._by_votes(self.shape.get(names_drawn[0])):
+            first = sorted(entered, key=lambda each: each.number)
+            pseudonyms = {member: name for name, member in names.items()}
+            ordered = list(dict.fromkeys(pseudonyms[each.member] for each in first))
+        self.drawn |= set(names_drawn)
+        self.draws += 1
+        for result in draw.decide(seed, self.shape.limits, self._stock(names_drawn), entries, ordered):
+            claim, offering = by_wish[names[result.member], result.offering], self.shape.get(result.offering)
             claim.version += 1
             claim.status = result.status
             if result.status == "confirmed":
-                holds = self.shape.get(result.offering).holds
-                self._seat(claim, result.pool, "held" if holds else "confirmed")
+                is_kept = offering.holds or (offering.gives == "poll" and offering.kept)
+                self._seat(claim, result.pool, "held" if is_kept else "confirmed")
             elif result.status == "waitlisted":
                 self.queues.setdefault(result.offering, []).append(claim)
             self.told.append(self.show(claim, "drawn"))
-        self.drawn |= set(names_drawn)
-        self.draws += 1
+            self._note_demand(offering)
         return True
 
     def _holding(self, member: str) -> list[str]:
@@ -418,9 +502,14 @@ class Oracle:
                 kind=each.kind,
                 days=[self.shape.day(each.name) + 1],
                 overlaps=self.shape.overlapping(each.name),
-                waitlist=each.waiting_max,
+                waitlist=0 if self._is_over(each) and each.gives == "poll" else each.waiting_max,
                 pools=[
-                    DrawnPool(pool.name, pool.capacity - len(self.taken(each.name, pool.name)))
+                    DrawnPool(
+                        pool.name,
+                        0
+                        if self._is_over(each) and each.gives == "poll"
+                        else pool.capacity - len(self.taken(each.name, pool.name)),
+                    )
                     for pool in each.pools
                     if each.name in drawn
                 ],
@@ -475,6 +564,17 @@ class Oracle:
                 queue.remove(claim)
                 self._seat(claim, pool.name, "waitlisted")
                 self._change(claim, "offered" if offering.offers else "confirmed", "promoted")
+
+    def _note_demand(self, offering: Offering) -> None:
+        """Enough votes open a poll, and enough who wait for the first class open the second."""
+        votes = len(self.live(offering=offering.name, statuses=("entered",)))
+        is_voted_on = offering.gives == "poll" and self.is_collecting(offering) and not offering.is_collected
+        if is_voted_on and votes >= offering.demand:
+            self.opened.add(offering.name)
+        for each in self.shape.offerings if offering.name == FIRST else ():
+            waiting = len(self.queues.get(FIRST, []))
+            if each.gives == "second_class" and waiting >= each.demand and each.window in ("open", "late"):
+                self.opened.add(each.name)
 
     def wants(self, claim: Claim) -> list[str]:
         """The pools whose seats one who waits or is entered may take, in their order."""

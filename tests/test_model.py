@@ -42,7 +42,7 @@ from engine.live.decisions import Change, Decision
 from engine.publishing import Published
 from engine.workers.recorder import Recorder
 from tests import model, stand
-from tests.model import SLOTS, Answer, Code, Offering, Oracle, Pool, Request, Shape, Told
+from tests.model import FIRST, SLOTS, Answer, Code, Gives, Offering, Oracle, Pool, Request, Shape, Told
 from tests.stand import Stand, at, open_stand
 
 UNITS: Final = {"m0": "a", "m1": "a.b", "m2": "b", "m3": "", "m4": "", "m5": "ab"}
@@ -51,6 +51,7 @@ POOLS: Final = ("own", "open")
 DAY: Final = (datetime.now(UTC) + timedelta(days=10)).date()
 
 SEEDS: Final = 8
+GIVES: Final[list[Gives]] = ["first_come", "ballot", "grace", "poll"]
 KINDS: Final[tuple[Kind, ...]] = ("workshop", "pack")
 LONG_S: Final = 3_600
 SHORT_S: Final = 2
@@ -69,15 +70,22 @@ BEGUN, TO_COME = [at(hours=-2), at(minutes=-90)], [at(days=1), at(days=2)]
 PAST: Final = at(hours=-1)
 INTENTS_OPEN: Final = at(hours=-4)
 HOUR_S: Final = 3_600
+DAY_S: Final = 24 * HOUR_S
+LATER: Final = at(hours=20)
+AGO: Final = at(hours=-1.5)
+UNTIL: Final = {"before": LATER, "open": LATER, "late": AGO, "closed": AGO}
 GRACE_S: Final = {"before": 4 * HOUR_S, "open": 4 * HOUR_S, "late": HOUR_S, "closed": HOUR_S}
 
 
 def document(name: str, shape: Shape, ttl_s: int) -> Campaign:
     """The campaign document of a shape."""
     offerings = [_offering(each, ttl_s) for each in shape.offerings]
+    is_voted_on = shape.votes_max and any(each.gives == "poll" for each in shape.offerings)
+    votes = {"votes_max": shape.votes_max} if is_voted_on else {}
     rules = {
         "limits": msgspec.to_builtins(list(shape.limits)),
         "overlaps_allowed": shape.overlaps_allowed,
+        **votes,
     }
     return stand.campaign(*offerings, name=name, rules=rules)
 
@@ -98,7 +106,7 @@ def _offering(shape: Offering, ttl_s: int) -> dict[str, Any]:
             | ({"merges": _stages(pool)} if pool.around else {})
             for pool in shape.pools
         ],
-        policy=_policy(shape),
+        policy=_policy(shape, ttl_s),
         waitlist={"size_max": shape.waiting_max} | promotion,
         hold_ttl_s=ttl_s if shape.holds else 0,
         **MOMENTS[shape.window],
@@ -106,7 +114,14 @@ def _offering(shape: Offering, ttl_s: int) -> dict[str, Any]:
     )
 
 
-def _policy(shape: Offering) -> dict[str, Any]:
+def _policy(shape: Offering, ttl_s: int) -> dict[str, Any]:
+    if shape.gives == "poll":
+        order, kept = "votes" if shape.by_votes else "draw", {"kept_s": ttl_s} if shape.kept else {}
+        until = UNTIL[shape.window]
+        return {"name": "poll", "threshold": shape.demand, "until": until, "seats_by": order, **kept}
+    if shape.gives == "second_class":
+        kept = {"kept_s": DAY_S} if shape.kept else {}
+        return {"name": "second_class", "of": FIRST, "waiting": shape.demand, **kept}
     if shape.gives != "grace":
         return {"name": shape.gives}
     intents = {"intents_open": INTENTS_OPEN} if shape.intents else {}
@@ -170,8 +185,11 @@ def offerings(name: str) -> st.SearchStrategy[Offering]:
         pools=POOL_SETS,
         slot=st.integers(0, len(SLOTS) - 1),
         kind=st.sampled_from(["workshop", "pack"]),
-        gives=st.sampled_from(["first_come", "ballot", "grace"]),
+        gives=st.sampled_from(GIVES if name == FIRST else [*GIVES, "second_class"]),
         intents=st.booleans(),
+        demand=st.integers(1, 3),
+        by_votes=st.booleans(),
+        kept=st.booleans(),
         waiting_max=st.sampled_from([3, 2, 1, 0]),
         offers=st.booleans(),
         holds=st.booleans(),
@@ -194,11 +212,22 @@ LIMITS: Final = st.sampled_from(
 def shapes(draw: st.DrawFn) -> Shape:
     """One to three offerings, some of them to be drawn."""
     number = draw(st.integers(1, 3))
-    return Shape(
-        tuple(draw(offerings(name)) for name in NAMES[:number]),
-        draw(LIMITS),
-        draw(st.booleans()),
+    return in_order(
+        Shape(
+            tuple(draw(offerings(name)) for name in NAMES[:number]),
+            draw(LIMITS),
+            draw(st.booleans()),
+            draw(st.integers(1, 3)),
+        )
     )
+
+
+def in_order(shape: Shape) -> Shape:
+    """With one second class at most, and none without a first."""
+    seconds = [each.name for each in shape.offerings if each.gives == "second_class"]
+    for name in seconds[1:] if shape.find(FIRST) else seconds:
+        shape = model.changed(shape, name, gives="first_come")
+    return shape
 
 
 UNKNOWN_CODE: Final = "f" * 32
@@ -232,6 +261,7 @@ EDITS: Final = st.one_of(
     st.tuples(st.sampled_from(["cancellable", "offers", "holds"]), st.just(""), st.booleans()),
     st.tuples(st.just("release"), st.sampled_from(POOLS), st.just("past")),
     st.tuples(st.just("begun"), st.sampled_from(POOLS), st.sampled_from([1, 2])),
+    st.tuples(st.just("demand"), st.just(""), st.integers(1, 3)),
     st.tuples(st.just("removed"), st.just(""), st.none()),
     st.tuples(st.just("added"), st.just(""), offerings("four")),
 )
@@ -243,10 +273,12 @@ def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
     if what == "added":
         if shape.find(value.name):
             return shape
-        return replace(shape, offerings=(*shape.offerings, value))
-    if found is None:
+        return in_order(replace(shape, offerings=(*shape.offerings, value)))
+    if found is None or (what == "demand" and found.gives not in ("poll", "second_class")):
         return shape
     if what == "removed":
+        if name == FIRST and any(each.gives == "second_class" for each in shape.offerings):
+            return shape
         rest = tuple(each for each in shape.offerings if each is not found)
         return replace(shape, offerings=rest) if rest else shape
     if what in ("capacity", "release", "begun"):
@@ -259,9 +291,9 @@ def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
 
 
 def collected(shape: Shape) -> Shape:
-    """All entries are there: ballots have closed, grace windows have ended."""
+    """All entries are there: ballots have closed, grace windows and polls have ended."""
     for each in shape.offerings:
-        if each.gives != "first_come" and not each.is_collected:
+        if each.gives not in ("first_come", "second_class") and not each.is_collected:
             window = "closed" if each.gives == "ballot" else "late"
             shape = model.changed(shape, each.name, window=window)
     return shape
@@ -534,6 +566,8 @@ class Calls(RuleBasedStateMachine):
         for offering in self.oracle.shape.offerings:
             name = offering.name
             assert counts.waiting(name) == len(self.oracle.queues.get(name, []))
+            is_opened = counts.met_at(name) is not None
+            assert is_opened == (name in self.oracle.opened and offering.gives in ("poll", "second_class"))
             assert counts.entered(name) == len(self.oracle.live(offering=name, statuses=("entered",)))
             for pool in offering.pools:
                 assert counts.taken(name, pool.name) == len(self.oracle.taken(name, pool.name))
@@ -577,6 +611,8 @@ class Calls(RuleBasedStateMachine):
     def _remember(self, event: Event) -> None:
         record, enrollment = event.record, event.header.enrollment
         if record is None:
+            if event.header.type in ("threshold_met", "opened"):
+                self.oracle.opened_at[event.header.offering] = event.header.at
             return
         before = self.records.get(enrollment)
         if before is None:
@@ -695,13 +731,17 @@ def _offer(pick: Random, name: str) -> Offering:
         ]
     )
     slot, kind = pick.randrange(len(SLOTS)), pick.choice(KINDS)
+    second: Gives = "poll" if name == FIRST else "second_class"
     return Offering(
         name,
         pools,
         slot,
         kind,
-        gives=pick.choice(["first_come", "first_come", "first_come", "ballot", "grace"]),
+        gives=pick.choice(["first_come", "first_come", "first_come", "ballot", "grace", "poll", second]),
         intents=pick.random() < 0.5,
+        demand=pick.randint(1, 4),
+        by_votes=pick.random() < 0.5,
+        kept=pick.random() < 0.3,
         waiting_max=pick.randint(0, 4),
         offers=pick.random() < 0.3,
         holds=pick.random() < 0.4,
@@ -757,7 +797,7 @@ def _request(calls: Calls, pick: Random, name: str) -> Request:
 def play(calls: Calls, pick: Random, steps: int) -> None:
     """Many calls that mostly have an effect, which the machine above seldom finds."""
     shape = tuple(_offer(pick, name) for name in NAMES[: pick.randint(2, 3)])
-    calls.begin(Shape(shape, _limits(pick), pick.random() < 0.5))
+    calls.begin(in_order(Shape(shape, _limits(pick), pick.random() < 0.5, pick.choice([0, 1, 2]))))
     for _ in range(steps):
         names = [each.name for each in calls.oracle.shape.offerings]
         step = pick.choices(

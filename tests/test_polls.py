@@ -157,6 +157,25 @@ async def test_a_lower_threshold_opens_at_once(stand: Stand) -> None:
     await agrees(stand)
 
 
+async def test_the_document_may_change_after_the_opening(stand: Stand) -> None:
+    """Although the deadline for votes is still to come."""
+    await stand.publish(campaign(poll()))
+    for number in range(3):
+        await enter(stand, f"m{number}")
+    await drawn(stand)
+    await stand.publish(campaign(poll(capacity=4)))
+    assert await outcomes(stand, "soap", "m3", "m4", "m5") == ["confirmed", "confirmed", "sold_out"]
+    await agrees(stand)
+
+
+async def test_a_poll_that_failed_is_not_held_again(stand: Stand) -> None:
+    await stand.publish(campaign(poll()))
+    await stand.publish(campaign(poll(choice={"until": PAST})))
+    await drawn(stand)
+    again = await stand.try_publish(campaign(poll()))
+    assert again == [Fault("/offerings/0/policy/until", "draw_is_over")]
+
+
 async def test_under_a_thousand_votes_at_once_one_offering_opens(stand: Stand) -> None:
     """Of a menu of four, the one that has the threshold, once; the others stay polls."""
     menu = {"latin": 400, "ballet": 399, "yoga": 150, "tai-chi": 51}

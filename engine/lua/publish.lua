@@ -91,7 +91,8 @@ for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
     -- Entries would never be drawn; and whom a freed seat goes to must not depend on who comes first, a draw or time.
     refused[#refused + 1] = {name, '', QUEUED_UNDER_POLICY}
   end
-  if new[name] and new[name].collects and offering.draw > 0 and new[name].collects > now then
+  -- What a poll that is met collects until does not matter any more.
+  if new[name] and new[name].collects and offering.draw > 0 and offering.met == 0 and new[name].collects > now then
     refused[#refused + 1] = {name, '', DRAW_IS_OVER}
   end
   for _, pool in ipairs(offering.pools) do

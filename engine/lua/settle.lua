@@ -57,10 +57,12 @@ local function settle(enrollment, status, pool)
     else
       record[Record.STATUS] = status
       record[Record.TURN] = seq + 1
-      start_waiting(offering, record, enrollment)
     end
   end
   log_change({SCHEMA, 'drawn', now, SYSTEM[1], SYSTEM[2], enrollment}, record)
+  if status == 'waitlisted' then
+    start_waiting(offering, record, enrollment)
+  end
 end
 
 local results, names, members = cmsgpack.unpack(ARGV[3]), {}, {}
