@@ -13,6 +13,7 @@ from engine.clock import Clock, SystemClock
 from engine.config import Settings, cluster_nodes, redact
 from engine.drawing import Drawing
 from engine.invitations import Invitations
+from engine.ladder import Ladder
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
@@ -25,6 +26,7 @@ from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
 from engine.publishing import Publisher
+from engine.workers.advancer import Advancer
 from engine.workers.apportioner import Apportioner
 from engine.workers.drawer import Drawer
 from engine.workers.fsync import Fsync
@@ -54,6 +56,7 @@ class Runtime(Struct, frozen=True):
     publisher: Publisher
     drawing: Drawing
     invitations: Invitations
+    ladder: Ladder
     overview: OverviewReader
     fsync: FsyncProbe
 
@@ -76,6 +79,7 @@ class Runtime(Struct, frozen=True):
             Watcher(self.overview),
             Drawer(self.drawing, self.ledger, self.clock),
             Apportioner(self.publisher, self.catalog, self.ledger, self.clock),
+            Advancer(self.ladder, self.ledger),
         ]
         if self.settings.durability == "fsync":
             tasks.append(Fsync(self.fsync))
@@ -167,6 +171,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             publisher=Publisher(server, ledger, catalog, decisions, clock),
             drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
             invitations=Invitations(server, decisions, settings.backlog_entries_max),
+            ladder=Ladder(server, ledger, decisions, clock, settings.backlog_entries_max),
             overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),
         )

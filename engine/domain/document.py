@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from engine.domain import quotas, shapes, strict_json, strict_yaml
 from engine.domain.campaign import ID_MAX, Campaign, PolicyChoice, Pool, Quotas
 from engine.domain.faults import Fault, Found, Path, fault, pointer
-from engine.domain.policies import POLICIES, first_come, poll, second_class
+from engine.domain.ladder import MEMBER, SCORE
+from engine.domain.policies import POLICIES, advancement, ballot, first_come, poll, second_class
 
 MAX_BYTES: Final = 1024 * 1024
 
@@ -77,6 +79,7 @@ def _check_campaign(campaign: Any, found: Found) -> None:
         found.add(((None, "rules"), "votes_max"), "no_poll")
     if campaign.weights is not None and not any(map(_is_drawn, offerings)):
         found.add((None, "weights"), "no_draw")
+    _check_rounds(offerings, found)
 
 
 def _check_second_classes(offerings: list[Any], found: Found) -> None:
@@ -102,10 +105,11 @@ def _is_poll(offering: Any) -> bool:
 
 def _is_drawn(offering: Any) -> bool:
     choice = offering.policy
-    policy = POLICIES.get(choice.name) if choice and choice.name else None
-    if policy is poll.POLICY:
+    if not choice:
+        return False
+    if choice.name == poll.POLICY.name:
         return bool(choice.seats_by == "draw")
-    return policy is not None and (policy.family == "deferred" or choice.grace_s is not None)
+    return choice.name == ballot.POLICY.name or choice.grace_s is not None
 
 
 def _check_unique(entries: list[Any], field: str, path: Path, found: Found) -> None:
@@ -210,12 +214,13 @@ def _check_policy(offering: Any, path: Path, found: Found) -> None:
     if choice.name not in POLICIES:
         found.add((path, "name"), "policy_not_available", available=", ".join(POLICIES))
         return
-    for field in PolicyChoice.__struct_fields__:
+    names = {field.name: field.encode_name for field in structs.fields(PolicyChoice)}
+    for field, name in names.items():
         if field not in ("name", *POLICIES[choice.name].fields) and shapes.is_given(choice, field):
-            found.add((path, field), "not_of_policy", policy=choice.name)
+            found.add((path, name), "not_of_policy", policy=choice.name)
     for field in sorted(POLICIES[choice.name].required):
         if not shapes.is_given(choice, field):
-            found.add((path, field), "missing")
+            found.add((path, names[field]), "missing")
     if choice.name == first_come.POLICY.name:
         _check_grace(offering, path, found)
     if choice.until is not None and offering.closes and choice.until > offering.closes:
@@ -235,3 +240,104 @@ def _check_grace(offering: Any, path: Path, found: Found) -> None:
         found.add((path, "intents_open"), "intents_without_grace")
     if opens and intents_open >= opens:
         found.add((path, "intents_open"), "not_before", other="opens")
+
+
+def _check_rounds(offerings: list[Any], found: Found) -> None:
+    """The ladder of a competition: every round is fed by one before it, and has room for all who may come."""
+    first_from: dict[str, int] = {}
+    for index, offering in enumerate(offerings):
+        path: Path = ((None, "offerings"), index)
+        _check_competition(offering, path, found)
+        if not _is_round(offering):
+            continue
+        _check_round(offering, path, found)
+        source = offering.policy.from_
+        if source is None:
+            continue
+        policy: Path = (path, "policy")
+        first = first_from.setdefault(source, index)
+        if first != index:
+            found.add((policy, "from"), "duplicate", first=f"/offerings/{first}/policy/from")
+        names = [each.offering for each in offerings[:index]]
+        if source not in names:
+            found.add((policy, "from"), "not_an_earlier_round")
+            continue
+        _check_passage(offerings, names.index(source), index, found)
+
+
+def _is_round(offering: Any) -> bool:
+    return bool(offering.policy and offering.policy.name == advancement.POLICY.name)
+
+
+def _check_competition(offering: Any, path: Path, found: Found) -> None:
+    """The fields that a competition has and others have not."""
+    results, medals = offering.results, offering.medals
+    if (results or medals or _is_round(offering)) and offering.kind not in (None, "competition"):
+        found.add((path, "kind"), "not_a_competition")
+    if medals is not None:
+        if not shapes.is_given(offering, "results"):
+            found.add((path, "medals"), "not_together", other="results")
+        if not (medals.gold or medals.silver or medals.bronze or isinstance(medals, shapes.Partial)):
+            found.add((path, "medals"), "no_medal")
+    if results is not None:
+        ties: Path = ((path, "results"), "ties")
+        _check_unique(results.ties or [], "column", ties, found)
+        for index, tie in enumerate(results.ties or []):
+            if tie.column in (MEMBER, SCORE):
+                found.add(((ties, index), "column"), "reserved_column", name=tie.column)
+
+
+def _check_round(offering: Any, path: Path, found: Found) -> None:
+    """A pool of a round that is advanced to is a quota of units, and of nothing else."""
+    _check_kept(offering, path, found)
+    for number, pool in enumerate(offering.pools or []):
+        place: Path = ((path, "pools"), number)
+        if pool.codes:
+            found.add((place, "codes"), "not_in_a_round")
+        for field in ("industries", "tags"):
+            if pool.eligible is not None and getattr(pool.eligible, field) is not None:
+                found.add(((place, "eligible"), field), "units_alone")
+
+
+def _check_kept(offering: Any, path: Path, found: Found) -> None:
+    """The pools of a round are those that the document has, for their own units alone."""
+    if shapes.is_given(offering, "quotas"):
+        found.add((path, "quotas"), "not_in_a_round")
+    for number, pool in enumerate(offering.pools or []):
+        place: Path = ((path, "pools"), number)
+        for field in ("releases", "merges"):
+            if getattr(pool, field):
+                found.add((place, field), "not_in_a_round")
+
+
+def _check_passage(offerings: list[Any], source: int, index: int, found: Found) -> None:
+    """From one round to the next: each pool leads to one, and nobody who goes on is without a place there."""
+    before, offering = offerings[source], offerings[index]
+    name = offering.offering or ""
+    below, path = ((None, "offerings"), source), ((None, "offerings"), index)
+    if not _is_round(before):
+        _check_kept(before, below, found)
+    if not shapes.is_given(before, "results"):
+        found.add((below, "results"), "no_results_rule", round=name)
+    starts = [session.starts for session in offering.sessions or []]
+    ends = [session.ends for session in before.sessions or []]
+    if starts and ends and None not in starts and None not in ends and min(starts) < max(ends):
+        found.add((path, "sessions"), "before_the_round_before", round=before.offering)
+    best, substitutes = offering.policy.best or 0, offering.policy.substitutes or 0
+    quotas = [0] * len(offering.pools or [])
+    names = [pool.pool for pool in offering.pools or []]
+    for number, pool in enumerate(before.pools or []):
+        place: Path = ((below, "pools"), number)
+        above = advancement.pools_above(pool, offering.pools or [])
+        if not above and names:
+            found.add(place, "leads_nowhere", round=name)
+        elif len(above) > 1:
+            found.add(place, "leads_to_several", round=name, pools=", ".join(map(str, above)))
+        elif above and above[0] in names:
+            quotas[names.index(above[0])] += best
+    for number, pool in enumerate(offering.pools or []):
+        if pool.capacity is not None and pool.capacity < quotas[number]:
+            found.add((((path, "pools"), number), "capacity"), "too_small", min=quotas[number])
+    waiting, waitlist = substitutes * len(before.pools or []), offering.waitlist
+    if not isinstance(waitlist, shapes.Partial) and (waitlist.size_max if waitlist else 0) < waiting:
+        found.add(((path, "waitlist"), "size_max"), "too_small", min=waiting)

@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.domain.campaign import Eligible, Offering, Pool
 from engine.domain.person import Person
+from engine.domain.policies import advancement
 
 Matcher = Callable[[Person, list[str]], str]
 """A pool's character for a person, who comes with the own unit and those above it."""
@@ -17,7 +18,13 @@ NEVER: Final = "0"
 
 
 def compile_mask(offering: Offering) -> Callable[[Person], str]:
-    """Prepare an offering for the request path: the function returned gives a person's mask."""
+    """Prepare an offering for the request path: the function returned gives a person's mask.
+
+    It is all NEVER where the engine enrols those who advance.
+    """
+    if offering.policy.name == advancement.POLICY.name:
+        nobody = NEVER * len(offering.pools)
+        return lambda person: nobody
     matchers = [_matcher(pool) for pool in offering.pools]
     if not any(matchers):
         everyone = "1" * len(matchers)

@@ -23,6 +23,7 @@ from engine.domain.enrollment import Record
 EventType = Literal[
     "enrolled",  # a sign-up that succeeded: confirmed, held, waitlisted, or entered in a draw
     "drawn",  # an entry's result: confirmed, held, waitlisted or not_drawn
+    "advanced",  # the engine's enrolment of one who goes on to a round: confirmed, held or waitlisted
     "promoted",  # a waiting enrollment got a seat: confirmed, or offered
     "confirmed",  # a hold or an offer was taken
     "declined",  # a hold or an offer was left

@@ -221,6 +221,57 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "只有设有宽限期（grace_s）的活动才能预先登记。",
         "Intents are for offerings with a grace window: grace_s is missing.",
     ),
+    "not_a_competition": (
+        "晋级、成绩和奖牌只用于 competition。",
+        "Only a competition has results, medals, or seats by advancement.",
+    ),
+    "no_medal": ("至少要有一枚奖牌。", "There must be at least one medal."),
+    "reserved_column": ("“{name}”列另有用途。", 'The column "{name}" has another meaning.'),
+    "not_an_earlier_round": (
+        "必须是本批次中排在前面的活动。",
+        "Must be an offering that stands earlier in the campaign.",
+    ),
+    "no_results_rule": (
+        "“{round}”由此晋级，须写明 results。",
+        'Its best go on to "{round}", so it needs results.',
+    ),
+    "not_in_a_round": (
+        "各轮的名额池须事先写明并保持不变，不能用此项。",
+        "The pools of rounds are stated and kept: this has no place in a round.",
+    ),
+    "units_alone": (
+        "晋级的名额池只能按单位限定。",
+        "Who advances has been eligible before: only units tell whose quota a pool is.",
+    ),
+    "leads_nowhere": (
+        "“{round}”没有名额池包含此池的单位。",
+        'No pool of "{round}" contains the units of this one.',
+    ),
+    "leads_to_several": (
+        "“{round}”有多个名额池包含此池的单位：{pools}。",
+        'Several pools of "{round}" contain the units of this one: {pools}.',
+    ),
+    "before_the_round_before": (
+        "不得早于上一轮“{round}”结束。",
+        'Must not begin before the end of "{round}", from which one advances.',
+    ),
+    # Rows of results.
+    "not_a_workbook": (
+        "无法读取此 XLSX 文件，或文件过大。",
+        "This is no XLSX workbook that can be read, or what it holds is too large.",
+    ),
+    "not_csv": ("第 {line} 行不是有效的 CSV。", "Line {line} is not valid CSV."),
+    "no_rows": (
+        "须有一行列名，其下每行一个成绩。",
+        "There must be a row that names the columns, and below it a row for each result.",
+    ),
+    "no_header": ("此单元格所在的列没有列名。", "This cell is in a column without a name."),
+    "formula": ("不得是公式，请粘贴为数值。", "Must not be a formula: paste its value."),
+    "not_a_member_id": (
+        "必须是 1 至 64 个可见的 ASCII 字符。",
+        "Must be the id of a member, 1 to 64 visible ASCII characters.",
+    ),
+    "no_seat": ("此职工在本轮没有已确认的名额。", "This member has no confirmed seat in this round."),
     # Rules that only the ledger or the live campaign knows.
     "too_large_with_pools": (
         "由 quotas 得出名额池之后，文件不得超过 {bytes_max} 字节。",

@@ -148,7 +148,9 @@ def _struct(kind: inspect.StructType) -> Converter:
             for name in raw:
                 if name not in names:
                     found.add((path, name), "unknown_field", field=field_name(name))
-        return kind.cls(**values) if found.count == faults_before else Partial(values, raw)
+        if found.count > faults_before:
+            return Partial(values, {attribute: raw[name] for name, attribute, *_ in fields if name in raw})
+        return kind.cls(**values)
 
     return convert_struct
 

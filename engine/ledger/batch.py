@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.domain import enrollment, events
+from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import Share
 from engine.ledger.protocol import DeadLetter, Refused
 
@@ -88,6 +89,40 @@ def headcounts_line(changed: int, actor: str, channel: str, at: int) -> tuple[in
     return at, actor, channel, "headcounts", "", f"{changed} changed"
 
 
+ResultRow = tuple[str, str, int, str, str, str, int, bool, bytes, str, str, str]
+"""campaign, offering, place, member, enrollment, pool, pool_place, by_lot, marks, going, next_pool, next_enrollment"""
+
+
+def result_rows(campaign: str, offering: str, ranking: Sequence[Line]) -> list[ResultRow]:
+    """Rows of a ranking, in the order of their table's columns and of its key."""
+    return [
+        (
+            *(campaign, offering, line.place, line.member, line.enrollment, line.pool, line.pool_place),
+            *(line.by_lot, pack(line.values), line.going, line.next_pool, line.next_enrollment),
+        )
+        for line in ranking
+    ]
+
+
+def going_rows(
+    decided: Round, going: Sequence[tuple[Advance, str]]
+) -> list[tuple[str, str, int, str, str, str]]:
+    """Who goes on, as `set_going` takes them."""
+    return [
+        (decided.campaign, decided.offering, each.place, each.going, each.pool, enrollment)
+        for each, enrollment in going
+    ]
+
+
+def trail_of(
+    decided: Round, going: Sequence[tuple[Advance, str]], at: int
+) -> tuple[int, str, str, str, str, str]:
+    """The line of the audit trail for who goes on."""
+    seats = sum(each.going == "seat" for each, _ in going)
+    detail = f"{decided.offering} to {decided.next}: {seats} seats, {len(going) - seats} substitutes"
+    return at, decided.actor, decided.channel, "advanced", decided.campaign, detail
+
+
 def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Event | DeadLetter]) -> Changes:
     """Reduce consecutive events to rows.
 
@@ -124,8 +159,8 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
 
 
 def _check_signup(event: events.Event, record: enrollment.Record) -> None:
-    """An enrollment goes by the seq of its sign-up, so that seq must be the event's own, and earlier ever after."""
-    first = event.header.type == "enrolled"
+    """It goes by the seq of the event that made it, so that seq must be the event's own, and earlier ever after."""
+    first = event.header.type in ("enrolled", "advanced")
     if (record.seq == event.seq) != first or record.seq > event.seq:
         raise Refused(f"{event.header.type} at {event.seq} of an enrollment that signed up at {record.seq}")
 

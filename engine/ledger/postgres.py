@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from engine.domain.events import Event
+from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import Share, Summary
 from engine.ledger import batch, migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
@@ -157,6 +158,43 @@ class PostgresLedger(reading.Reading):
                 line = batch.headcounts_line(changed, actor, channel, at)
                 await connection.execute(self._sql["add_trail"], *line)
             return changed
+
+    async def keep_results(
+        self,
+        campaign: str,
+        offering: str,
+        columns: Sequence[str],
+        ranking: Sequence[Line],
+        actor: str,
+        channel: str,
+        at: int,
+    ) -> bool:
+        """Keep the ranking of a round, as `protocol.Ledger.keep_results` says."""
+        async with self._transaction() as connection:
+            kept = (batch.pack(columns), len(ranking), at, batch.pack({}))
+            if not await connection.fetchval(self._sql["keep_round"], campaign, offering, *kept):
+                return False
+            await connection.execute(self._sql["remove_results"], campaign, offering)
+            await _copy(connection, "results", batch.result_rows(campaign, offering, ranking))
+            line = (at, actor, channel, "results", campaign, f"{offering}: {len(ranking)} lines")
+            await connection.execute(self._sql["add_trail"], *line)
+            return True
+
+    async def keep_advance(self, decided: Round, going: Sequence[tuple[Advance, str]], at: int) -> bool:
+        """Keep who goes on, as `protocol.Ledger.keep_advance` says."""
+        async with self._transaction() as connection:
+            kept = (batch.pack(decided.cuts), decided.actor, decided.channel)
+            names = (decided.campaign, decided.offering, decided.version, decided.next)
+            if not await connection.fetchval(self._sql["decide_round"], *names, *kept):
+                return False
+            await connection.executemany(self._sql["set_going"], batch.going_rows(decided, going))
+            await connection.execute(self._sql["add_trail"], *batch.trail_of(decided, going, at))
+            return True
+
+    async def end_round(self, campaign: str, offering: str) -> None:
+        """Note that all who go on from a round are enrolled."""
+        async with self._connection() as connection:
+            await connection.execute(self._sql["end_round"], campaign, offering)
 
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         async with self._connection() as connection:

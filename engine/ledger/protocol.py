@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
+from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import History, Share, Summary
 
 
@@ -188,6 +189,45 @@ class Ledger(Protocol):
 
     async def headcounts_line(self) -> int:
         """Grows with every change of a headcount; 0 before the first."""
+
+    # Competitions
+
+    async def keep_results(
+        self,
+        campaign: str,
+        offering: str,
+        columns: Sequence[str],
+        ranking: Sequence[Line],
+        actor: str,
+        channel: str,
+        at: int,
+    ) -> bool:
+        """Keep the ranking of a round in the place of an earlier one; False once it is decided who goes on.
+
+        Raises Unavailable when it is not known whether it was kept (then: keep it anew).
+        """
+
+    async def keep_advance(self, decided: Round, going: Sequence[tuple[Advance, str]], at: int) -> bool:
+        """Keep who goes on, each with the id of the enrollment to come.
+
+        `decided` has the round as it was read with `next`, `actor`, `channel` and `cuts` set. False when other results
+        were imported since, or it was decided before: what is kept never changes.
+        """
+
+    async def end_round(self, campaign: str, offering: str) -> None:
+        """Note that all who go on from a round are enrolled."""
+
+    async def round(self, campaign: str, offering: str) -> Round | None:
+        """A round, None before results were imported."""
+
+    async def rounds_due(self) -> list[Round]:
+        """The rounds of all campaigns of which it is decided who goes on, and not all of them are enrolled."""
+
+    async def results(self, campaign: str, offering: str, limit: int, after: int = 0) -> list[Line]:
+        """The ranking of a round after a place."""
+
+    async def result_of(self, campaign: str, offering: str, member: str) -> Line | None:
+        """A member's line in the ranking of a round."""
 
     # Reading
 

@@ -8,11 +8,15 @@ import msgspec
 
 from engine.domain import events
 from engine.domain.enrollment import Record
+from engine.domain.ladder import Cut, Line, Round
 from engine.domain.share import History, Share, Summary, Wished
 from engine.ledger import batch
 from engine.ledger.protocol import DeadLetter, Definition, Headcount, Registration, Row, TrailRow
 
 _summary = msgspec.msgpack.Decoder(Summary)
+_cuts = msgspec.msgpack.Decoder(dict[str, Cut])
+_columns = msgspec.msgpack.Decoder(list[str])
+_values = msgspec.msgpack.Decoder(list[float])
 _wishes = msgspec.msgpack.Decoder(list[Wished])
 
 INTEGER_MAX = 2**63 - 1
@@ -106,6 +110,24 @@ class Reading(ABC):
         ((line,),) = await self._rows("headcounts_line")
         return int(line)
 
+    async def round(self, campaign: str, offering: str) -> Round | None:
+        """A round, None before results were imported."""
+        rows = await self._rows("round", campaign, offering)
+        return _round(rows[0]) if rows else None
+
+    async def rounds_due(self) -> list[Round]:
+        """The rounds of which it is decided who goes on, and not all of them are enrolled."""
+        return [_round(row) for row in await self._rows("rounds_due")]
+
+    async def results(self, campaign: str, offering: str, limit: int, after: int = 0) -> list[Line]:
+        """The ranking of a round after a place."""
+        return [_line(row) for row in await self._rows("results", campaign, offering, after, limit)]
+
+    async def result_of(self, campaign: str, offering: str, member: str) -> Line | None:
+        """A member's line in the ranking of a round."""
+        rows = await self._rows("result_of", campaign, offering, member)
+        return _line(rows[0]) if rows else None
+
     async def dead_letters(self, campaign: str) -> list[DeadLetter]:
         """Events that could not be applied, in order of seq."""
         return [
@@ -133,3 +155,16 @@ def _row(row: tuple[Any, ...]) -> Row:
     campaign, enrollment, *values, queues, wish, turn, position = row
     record = Record(*(*values, queues.split(), wish, turn))
     return Row(campaign, enrollment, record, position)
+
+
+def _round(row: tuple[Any, ...]) -> Round:
+    campaign, offering, version, columns, lines, imported_at, following, actor, channel, cuts, done = row
+    return Round(
+        *(campaign, offering, version, _columns.decode(columns), lines, imported_at),
+        *(following, actor, channel, _cuts.decode(cuts), bool(done)),
+    )
+
+
+def _line(row: tuple[Any, ...]) -> Line:
+    place, member, enrollment, pool, pool_place, by_lot, values, *going = row
+    return Line(place, member, enrollment, pool, pool_place, bool(by_lot), _values.decode(values), *going)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engine.domain.events import Event
+from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import Share, Summary
 from engine.ledger import batch, migrations, reading, statements
 from engine.ledger.batch import Changes, reduce
@@ -146,6 +147,54 @@ class SqliteLedger(reading.Reading):
             return max(changed, 0)
 
         return await self._write(work)
+
+    async def keep_results(
+        self,
+        campaign: str,
+        offering: str,
+        columns: Sequence[str],
+        ranking: Sequence[Line],
+        actor: str,
+        channel: str,
+        at: int,
+    ) -> bool:
+        """Keep the ranking of a round, as `protocol.Ledger.keep_results` says."""
+        kept = (campaign, offering, batch.pack(columns), len(ranking), at, batch.pack({}))
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if not connection.execute(self._sql["keep_round"], kept).rowcount:
+                return False
+            connection.execute(self._sql["remove_results"], (campaign, offering))
+            connection.executemany(self._sql["add_result"], batch.result_rows(campaign, offering, ranking))
+            line = (at, actor, channel, "results", campaign, f"{offering}: {len(ranking)} lines")
+            connection.execute(self._sql["add_trail"], line)
+            return True
+
+        return await self._write(work)
+
+    async def keep_advance(self, decided: Round, going: Sequence[tuple[Advance, str]], at: int) -> bool:
+        """Keep who goes on, as `protocol.Ledger.keep_advance` says."""
+        kept = (
+            *(decided.campaign, decided.offering, decided.version, decided.next),
+            *(batch.pack(decided.cuts), decided.actor, decided.channel),
+        )
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if not connection.execute(self._sql["decide_round"], kept).rowcount:
+                return False
+            connection.executemany(self._sql["set_going"], batch.going_rows(decided, going))
+            connection.execute(self._sql["add_trail"], batch.trail_of(decided, going, at))
+            return True
+
+        return await self._write(work)
+
+    async def end_round(self, campaign: str, offering: str) -> None:
+        """Note that all who go on from a round are enrolled."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(self._sql["end_round"], (campaign, offering))
+
+        await self._write(work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def write(connection: sqlite3.Connection) -> T:

@@ -64,7 +64,7 @@ _answers = msgspec.msgpack.Decoder(list[Decision])
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def _enrollments() -> Iterator[str]:
+def enrollment_ids() -> Iterator[str]:
     """Ids of enrollments, without end."""
     while True:
         drawn = urlsafe_b64encode(os.urandom(ENROLLMENT_BYTES * ENROLLMENTS_DRAWN)).decode()
@@ -98,7 +98,7 @@ class Decisions:
         self._observer = observer
         self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
         self._newest_seq: dict[str, int] = {}
-        self._fresh = _enrollments()
+        self._fresh = enrollment_ids()
 
     async def sign_up(
         self,

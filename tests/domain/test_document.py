@@ -78,6 +78,12 @@ def test_the_sample() -> None:
     assert accepted(document.parse_json(json.dumps(raw).encode())) == campaign
 
 
+@pytest.mark.parametrize("path", sorted(SAMPLE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sample_is_valid(path: Path) -> None:
+    now = datetime.fromisoformat("2026-11-24T10:00:00+08:00")
+    accepted(relative_time.resolve(document.parse_yaml(path.read_bytes()), now))
+
+
 def merge(day: int, *units: str) -> dict[str, object]:
     return {"at": f"2026-12-{day:02}T10:00:00+08:00", "units": list(units or ("xicheng",))}
 
@@ -552,6 +558,107 @@ def test_canonical_leaves_out_what_is_default_however_it_was_written() -> None:
     assert json.loads(document.canonical(accepted(documents.least()))) == documents.least()
 
 
+# Rounds
+
+
+def a_ladder() -> dict[str, Any]:
+    """Two crews in the heats, their team and an open pool in the final."""
+    times = {"opens": "2026-11-28T10:00:00+08:00", "closes": "2026-12-01T10:00:00+08:00"}
+    base = documents.least()["offerings"][0] | times | {"kind": "competition"}
+    crews = [
+        {"pool": f"c{crew}", "capacity": 9, "eligible": {"units": [f"x.red.c{crew}"]}} for crew in (1, 2)
+    ]
+    later = [{"starts": "2026-12-05T16:00:00+08:00", "ends": "2026-12-06T16:00:00+08:00"}]
+    return documents.least() | {
+        "offerings": [
+            base | {"offering": "heats", "pools": crews, "results": {"ties": [{"column": "time"}]}},
+            base
+            | {
+                "offering": "final",
+                "sessions": later,
+                "pools": [{"pool": "red", "capacity": 4, "eligible": {"units": ["x.red"]}}],
+                "policy": {"name": "advancement", "from": "heats", "best": 2, "substitutes": 1},
+                "waitlist": {"size_max": 2},
+                "results": {"order": "lowest"},
+                "medals": {"gold": 1},
+            },
+        ]
+    }
+
+
+def test_a_ladder_of_rounds() -> None:
+    campaign = accepted(a_ladder())
+    choice = campaign.offerings[1].policy
+    assert (choice.from_, choice.best, choice.substitutes) == ("heats", 2, 1)
+    assert b'"policy":{"name":"advancement","from":"heats","best":2,"substitutes":1}' in document.canonical(
+        campaign
+    )
+
+
+def changed_ladder(pointer: str, value: object) -> dict[str, Any]:
+    """A ladder with one value changed; None takes it out."""
+    raw = a_ladder()
+    path = tuple(int(key) if key.isdigit() else key for key in pointer.split("/")[1:])
+    holder = documents.parent(raw, path)
+    if value is None:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = value
+    return raw
+
+
+HEATS, FINAL = "/offerings/0", "/offerings/1"
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value", "found"),
+    [
+        (f"{FINAL}/policy/from", "nothing", [("from", "not_an_earlier_round")]),
+        (f"{FINAL}/policy/from", "final", [("from", "not_an_earlier_round")]),
+        (f"{FINAL}/policy/from", None, [("from", "missing")]),
+        (f"{FINAL}/policy/best", None, [("best", "missing")]),
+        (f"{FINAL}/policy/best", 3, [("capacity", "too_small")]),
+        (f"{FINAL}/policy/substitutes", 2, [("size_max", "too_small")]),
+        (f"{FINAL}/policy/name", "first_come",
+         [("from", "not_of_policy"), ("best", "not_of_policy"), ("substitutes", "not_of_policy")]),
+        (f"{FINAL}/pools/0/capacity", 3, [("capacity", "too_small")]),
+        (f"{FINAL}/waitlist", None, [("size_max", "too_small")]),
+        (f"{FINAL}/pools/0/eligible/units", ["x.red.c1"], [("1", "leads_nowhere")]),
+        (f"{FINAL}/pools", [{"pool": "red", "capacity": 4, "eligible": {"units": ["x.red"]}},
+                            {"pool": "all", "capacity": 4}],
+         [("0", "leads_to_several"), ("1", "leads_to_several")]),
+        (f"{FINAL}/pools/0/eligible/tags", ["night"], [("tags", "units_alone")]),
+        (f"{FINAL}/pools/0/releases", "2026-12-02T10:00:00+08:00", [("releases", "not_in_a_round")]),
+        (f"{HEATS}/pools/0/releases", "2026-12-02T10:00:00+08:00", [("releases", "not_in_a_round")]),
+        (f"{HEATS}/pools/0/merges", [{"at": "2026-12-01T10:00:00+08:00", "units": ["x.red"]}],
+         [("merges", "not_in_a_round")]),
+        (f"{HEATS}/quotas", {"seats": 9, "units": ["x.red"]},
+         [("pools", "not_of_quotas"), ("quotas", "not_in_a_round")]),
+        (f"{FINAL}/pools/0/codes", True, [("codes", "not_in_a_round")]),
+        (f"{HEATS}/pools/0/eligible", None, [("0", "leads_nowhere")]),
+        (f"{HEATS}/results", None, [("results", "no_results_rule")]),
+        (f"{HEATS}/results/ties/0/column", "score", [("column", "reserved_column")]),
+        (f"{HEATS}/results/ties", [{"column": "time"}, {"column": "time"}], [("column", "duplicate")]),
+        (f"{HEATS}/kind", "workshop", [("kind", "not_a_competition")]),
+        (f"{FINAL}/kind", "workshop", [("kind", "not_a_competition")]),
+        (f"{FINAL}/results", None, [("medals", "not_together")]),
+        (f"{FINAL}/medals", {}, [("medals", "no_medal")]),
+        (f"{FINAL}/sessions/0/starts", "2026-12-05T15:59:59+08:00", [("sessions", "before_the_round_before")]),
+    ],
+)  # fmt: skip
+def test_ladders_that_would_not_hold(pointer: str, value: object, found: list[tuple[str, str]]) -> None:
+    faults = refused(changed_ladder(pointer, value))
+    assert [(each.path.rpartition("/")[2], each.code) for each in faults] == found
+
+
+def test_a_round_leads_to_one() -> None:
+    raw = a_ladder()
+    raw["offerings"].append(raw["offerings"][1] | {"offering": "other-final"})
+    assert refused(raw) == [
+        Fault("/offerings/2/policy/from", "duplicate", {"first": "/offerings/1/policy/from"})
+    ]
+
+
 # Anything
 
 odd_values: st.SearchStrategy[Any] = st.recursive(
@@ -573,13 +680,13 @@ odd_values: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=6,
 )
-a_place = st.sampled_from(documents.places(documents.full()))
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> Any:
+def mutated(draw: st.DrawFn, valid: Callable[[], Any] = documents.full) -> Any:
     """A valid document with a few values changed, moved, doubled or gone."""
-    raw = documents.full()
+    raw = valid()
+    a_place = st.sampled_from(documents.places(valid()))
     for _ in range(draw(st.integers(1, 6))):
         path = draw(a_place)
         try:
@@ -600,7 +707,7 @@ def mutated(draw: st.DrawFn) -> Any:
 
 
 @settings(max_examples=400, deadline=None)
-@given(mutated() | odd_values)
+@given(mutated() | mutated(a_ladder) | odd_values)
 def test_any_document_is_valid_or_named(raw: Any) -> None:
     answer = document.validate(raw)
     if isinstance(answer, Campaign):

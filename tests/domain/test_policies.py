@@ -10,6 +10,7 @@ def test_the_registry() -> None:
         "ballot": "deferred",
         "poll": "deferred",
         "second_class": "immediate",
+        "advancement": "deferred",
     }
     assert all(policy.name == name for name, policy in POLICIES.items())
 

@@ -82,6 +82,13 @@ class Log:
         header = Header(SCHEMA, "enrolled", at, actor or member, "http", f"e-{seq}", f"key-{seq}")
         return self._add(header, record)
 
+    def advanced(self, member: str, offering: str = "final") -> Event:
+        """One who waits for a round by decision; the enrollment is called e-<seq>."""
+        seq, at = self.seq + 1, self._now()
+        record = Record(offering, member, "", "waitlisted", 0, seq, 1, 0, at, ["all"])
+        header = Header(SCHEMA, "advanced", at, "officer", "http", f"e-{seq}", wanted="all", position=1)
+        return self._add(header, record)
+
     def entered(self, member: str, offering: str = "soap", wish: int = 1) -> Event:
         """A sign-up for a draw; the enrollment is called e-<seq>."""
         seq, at = self.seq + 1, self._now()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from engine.domain.policies import ballot, first_come, poll, second_class
+from engine.domain.policies import advancement, ballot, first_come, poll, second_class
 from engine.domain.policies.policy import Policy
 
 _ALL = [
@@ -11,6 +11,7 @@ _ALL = [
     ballot.POLICY,
     poll.POLICY,
     second_class.POLICY,
+    advancement.POLICY,
 ]
 
 POLICIES: Final[dict[str, Policy]] = {policy.name: policy for policy in _ALL}

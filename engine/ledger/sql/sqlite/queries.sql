@@ -209,6 +209,69 @@ WHERE EXISTS (SELECT 1 FROM headcounts WHERE unit = units.value)
 -- The newest change of any headcount.
 SELECT coalesce(max(line), 0) FROM headcounts
 
+-- keep_round --
+-- Note that results of a round were imported; no row once it is decided who goes on.
+INSERT INTO rounds (campaign, offering, version, names, lines, imported_at, cuts) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6)
+ON CONFLICT (campaign, offering) DO UPDATE SET
+    version = rounds.version + 1,
+    names = excluded.names,
+    lines = excluded.lines,
+    imported_at = excluded.imported_at
+WHERE rounds.following = ''
+
+-- remove_results --
+-- Forget the ranking of a round.
+DELETE FROM results WHERE campaign = ?1 AND offering = ?2
+
+-- add_result --
+-- A line of the ranking of a round.
+INSERT INTO results (
+    campaign, offering, place, member, enrollment, pool, pool_place, by_lot, marks, going, next_pool, next_enrollment
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- decide_round --
+-- Note to which round ?4 the best of a round go on; no row when other results ?3 were imported, or it was decided before.
+UPDATE rounds SET following = ?4, cuts = ?5, actor = ?6, channel = ?7
+WHERE campaign = ?1 AND offering = ?2 AND version = ?3 AND following = ''
+
+-- set_going --
+-- Where one of a ranking goes on to.
+UPDATE results SET going = ?4, next_pool = ?5, next_enrollment = ?6
+WHERE campaign = ?1 AND offering = ?2 AND place = ?3
+
+-- end_round --
+-- Note that all who go on from a round are enrolled.
+UPDATE rounds SET done = 1 WHERE campaign = ?1 AND offering = ?2
+
+-- round --
+-- A round whose results were imported.
+SELECT campaign, offering, version, names, lines, imported_at, following, actor, channel, cuts, done
+FROM rounds
+WHERE campaign = ?1 AND offering = ?2
+
+-- rounds_due --
+-- The rounds of which it is decided who goes on, and not all of them are enrolled.
+SELECT campaign, offering, version, names, lines, imported_at, following, actor, channel, cuts, done
+FROM rounds
+WHERE following <> '' AND done = 0
+ORDER BY campaign, offering
+
+-- results --
+-- The ranking of a round after place ?3.
+SELECT
+    place, member, enrollment, pool, pool_place, by_lot, marks, going, next_pool, next_enrollment
+FROM results
+WHERE campaign = ?1 AND offering = ?2 AND place > ?3
+ORDER BY place
+LIMIT ?4
+
+-- result_of --
+-- A member's line in the ranking of a round.
+SELECT
+    place, member, enrollment, pool, pool_place, by_lot, marks, going, next_pool, next_enrollment
+FROM results
+WHERE campaign = ?1 AND offering = ?2 AND member = ?3
+
 -- dead_letters --
 -- The campaign's dead letters.
 SELECT campaign, epoch, seq, fields, reason FROM dead_letters WHERE campaign = ?1 ORDER BY seq
