@@ -1,12 +1,13 @@
 """Request bodies: read within their bounds, decoded strictly, converted to a Struct."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from api import problems
-from api.answer import Answer
+from api.answer import JSON, Answer
 from api.call import Call
 from engine.domain import shapes, strict_json
 from engine.domain.faults import Fault
@@ -19,8 +20,8 @@ _NOTHING: Final = (b"", b"{}")
 T = TypeVar("T", bound=Struct)
 
 
-async def read(call: Call, bytes_max: int) -> bytes | Answer:
-    """The body, or the refusal of it: too_large, timeout or unsupported_media_type."""
+async def read(call: Call, bytes_max: int, media_types: Collection[str] = (JSON,)) -> bytes | Answer:
+    """The body, or the refusal of it: too_large, timeout or unsupported_media_type; an empty one is of no type."""
     request = call.request
     if not request.body_exists:
         return b""
@@ -41,7 +42,7 @@ async def read(call: Call, bytes_max: int) -> bytes | Answer:
         return problems.response("timeout", call.language)
     if len(body) > bytes_max:
         return problems.response("too_large", call.language)
-    if body and request.content_type != "application/json":
+    if body and request.content_type not in media_types:
         return problems.response("unsupported_media_type", call.language)
     return body
 

@@ -58,6 +58,7 @@ _PARAMETERS: Final[dict[str, tuple[str, Json]]] = {
     ),
     "unit": ("query", {"type": "string", "pattern": UNIT_PATTERN, "examples": ["xicheng.health"]}),
     "cursor": ("query", {"type": "string", "maxLength": paging.CURSOR_CHARACTERS_MAX}),
+    "dry_run": ("query", {"type": "boolean", "default": False}),
     "Idempotency-Key": (
         "header",
         {"type": "string", "pattern": "^[!-~]{1,64}$", "examples": ["0f8c2a9e-41"]},
@@ -154,6 +155,9 @@ def _operation(route: Route, responses: _Responses) -> Json:
     if route.body is not None and route.method != "DELETE":
         content = _content(route.body, examples.BODIES[route.body.__name__])
         operation["requestBody"] = {"required": route.body_required, "content": content}
+    if route.takes:
+        files = {media_type: examples.FILES[media_type] for media_type in route.takes}
+        operation["requestBody"] = {"required": route.body_required, "content": files}
     return operation
 
 

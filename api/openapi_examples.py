@@ -90,6 +90,28 @@ _CODE: Final[Example] = {
     "expires": "2026-12-01T02:00:00.000Z",
     "revoked": False,
 }
+_CUT: Final = {"seats": 3, "substitutes": 1, "pool_place": 3, "values": {"score": 86.0, "time": 310.5}}
+_RESULT: Final[Example] = {
+    "place": 7,
+    "member": "m-1001",
+    "pool": "crew-1",
+    "pool_place": 2,
+    "by_lot": False,
+    "values": {"score": 91.5, "time": 287.0},
+    "going": "seat",
+}
+_ROUND: Final[Example] = {"campaign": "skills-2026", "offering": "crew-heats", "next_round": "team-heats"}
+
+FILES: Final[dict[str, Example]] = {
+    "text/csv": {
+        "schema": {"type": "string"},
+        "examples": {"results": {"value": "member,score,time\r\nm-1001,91.5,287\r\n"}},
+    },
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
+        "schema": {"type": "string", "format": "binary"},
+    },
+}
+"""Bodies that are files, by their media type."""
 
 BODIES: Final[dict[str, dict[str, Example]]] = {
     "SignUp": {
@@ -136,6 +158,45 @@ ANSWERS: Final[dict[str, dict[str, Example]]] = {
     "CodeList": {"page": {"codes": [_CODE], "next": None}},
     "Code": {"revoked": _CODE | {"revoked": True}},
     "EnrollmentList": {"page": {"enrollments": [_ENROLLMENT], "next": None}},
+    "ResultsImport": {
+        "imported": {
+            **_ROUND,
+            "dry_run": False,
+            "lines": 1,
+            "absent": 3,
+            "cuts": {"crew-1": _CUT},
+            "results": [_RESULT],
+        }
+    },
+    "ResultList": {
+        "page": {
+            **_ROUND,
+            "state": "advanced",
+            "lines": 1,
+            "cuts": {"crew-1": _CUT},
+            "results": [_RESULT],
+            "next": None,
+        }
+    },
+    "OwnResult": {
+        "own": {
+            "state": "advanced",
+            "lines": 98,
+            "result": _RESULT,
+            "next_round": "team-heats",
+            "enrollment": "k3J9-Zq0aB7_xYt2",
+            "cut": _CUT,
+        }
+    },
+    "RoundAdvance": {
+        "decided": {
+            **_ROUND,
+            "state": "advancing",
+            "seats": 3,
+            "substitutes": 1,
+            "cuts": {"crew-1": _CUT},
+        }
+    },
 }
 """Of successes, by the type of the body."""
 

@@ -64,6 +64,7 @@ TAGS: Final = {
     "campaigns": Said("Campaigns and their offerings, with live counts", "批次和活动，带实时名额"),
     "enrollments": Said("Signing up, and what one can do afterwards", "报名，以及报名之后的操作"),
     "codes": Said("Invitation codes, for those who manage an offering", "邀请码，供活动管理者使用"),
+    "competitions": Said("Rounds, their results and who goes on", "竞赛：各轮成绩和晋级"),
     "draws": Said("Draws: what anybody can check of them", "抽签：人人都能核对的内容"),
     "headcounts": Said("How many people units have, for quotas", "各单位人数，用于分配名额"),
     "live": Said("The page that waits for the opening", "等待开抢的页面"),
@@ -106,6 +107,47 @@ OPERATIONS: Final = {
     "campaigns.listing": Operation("list_campaigns", "批次列表，带实时名额"),
     "campaigns.find": Operation("see_campaign", "查看批次，带实时名额"),
     "campaigns.find_offering": Operation("see_offering", "查看活动，带实时名额"),
+    "competitions.import_results": Operation(
+        "import_results",
+        "导入一轮的成绩",
+        Said(
+            "A CSV file (UTF-8 or GB18030) or the first sheet of an XLSX workbook, at most 4 MiB and 20,000 rows. Its "
+            "first row names the columns: `member`, `score`, and those of the round's `results.ties`. Nothing is kept "
+            "unless every row is good; else `errors` names each by row and column, as `/17/score`. It takes the place "
+            "of an earlier import until it is decided who goes on, and is `wrong_state` after that. With `dry_run` "
+            f"nothing is kept. {_MANAGED.en}",
+            "CSV 文件（UTF-8 或 GB18030）或 XLSX 的第一张工作表，不超过 4 MiB、20,000 行。首行为列名：`member`、"
+            "`score` 以及该轮 `results.ties` 中的各列。只要有一行有误就什么也不保存，`errors` 按行和列逐一列出，"
+            "如 `/17/score`。晋级确定之前，再次导入替换前一次；之后答复 `wrong_state`。带 `dry_run` 时不保存。"
+            f"{_MANAGED.zh}",
+        ),
+    ),
+    "competitions.results": Operation("list_results", "查看一轮的名次", _MANAGED),
+    "competitions.mine": Operation("see_own_result", "查看本人在一轮中的成绩和名次"),
+    "competitions.advance": Operation(
+        "advance_round",
+        "确定晋级下一轮的人员",
+        Said(
+            "From here on the results of this round do not change, and the engine enrols those who go on. Asked again, "
+            f"it says how far it is. `wrong_state` while sign-up is open, without results, and for the last round. "
+            f"{_EMPTY_BODY.en} {_MANAGED.en}",
+            "此后本轮成绩不再变更，由系统为晋级者报名。重复请求可查看进度。"
+            f"报名未截止、尚无成绩或已是最后一轮时答复 `wrong_state`。{_EMPTY_BODY.zh}{_MANAGED.zh}",
+        ),
+        {
+            200: Said("All who go on are enrolled.", "晋级者均已报名。"),
+            202: Said("Decided; those who go on are being enrolled.", "已确定，正在为晋级者报名。"),
+        },
+    ),
+    "competitions.nominations": Operation(
+        "export_nominations",
+        "导出奖牌提名（CSV）",
+        Said(
+            "The first of the ranking, as many as `medals` says. A cell that a spreadsheet would take for a formula "
+            f"begins with an apostrophe. {_MANAGED.en}",
+            f"按名次列出 `medals` 规定的人数。会被表格软件当作公式的内容以单引号开头。{_MANAGED.zh}",
+        ),
+    ),
     "draws.find": Operation(
         "see_draw",
         "查看抽签（结束之后）",
@@ -275,6 +317,7 @@ PARAMETERS: Final = {
     "unit": Said("This unit and those below it", "此单位及其下级"),
     "limit": Said("How many entries a page has at most", "每页最多条数"),
     "cursor": Said("`next` of the page before, for the page after it", "取自前一页的 `next`，用于请求后一页"),
+    "dry_run": Said("Whether to say what would be so, and keep nothing", "只说明结果，不保存"),
     "Idempotency-Key": Said(
         "Makes a retry safe: 1 to 64 visible ASCII characters, new for each intent. Of one member and campaign; the "
         "same key for another offering or pool is `key_reused`.",

@@ -77,8 +77,8 @@ _TEXTS: Final[dict[str, dict[Language, tuple[str, str]]]] = {
         "en": ("Too late", "The time to cancel or to confirm is over."),
     },
     "wrong_state": {
-        "zh": ("状态不允许", "报名当前的状态（{fact}）不能进行这项操作。"),
-        "en": ("Wrong state", "This cannot be done while the enrollment is {fact}."),
+        "zh": ("状态不允许", "当前的状态（{fact}）不能进行这项操作。"),
+        "en": ("Wrong state", "This cannot be done in the present state ({fact})."),
     },
     "rate_limited": {
         "zh": ("请求过于频繁", "请求过于频繁，请稍后重试。"),
@@ -105,8 +105,8 @@ _TEXTS: Final[dict[str, dict[Language, tuple[str, str]]]] = {
         "en": ("Method not allowed", "This address does not take this method."),
     },
     "unsupported_media_type": {
-        "zh": ("内容类型不支持", "请求内容须为未压缩的 application/json。"),
-        "en": ("Unsupported media type", "The request body must be application/json without a content encoding."),
+        "zh": ("内容类型不支持", "请求内容须为接口说明中的类型，且未经压缩。"),
+        "en": ("Unsupported media type", "The request body must be of a type that this call takes, and not encoded."),
     },
     "precondition_failed": {
         "zh": ("版本已变化", "文档的当前版本与 If-Match 不符。"),

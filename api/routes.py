@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from api import views
 from api.call import Call
-from api.handlers import campaigns, codes, documents, draws, enrollments, headcounts, live, ops
+from api.handlers import campaigns, codes, competitions, documents, draws, enrollments, headcounts, live, ops
 from engine.domain.campaign import Campaign
 from engine.domain.draw import Draw
 from engine.domain.headcounts import Headcounts
@@ -30,6 +30,8 @@ class Route(Struct, frozen=True):
     refusals: tuple[str, ...] = ()
     """Codes of the outcome table, other than those that every such route may answer with."""
     body: type[Struct] | None = None
+    takes: tuple[str, ...] = ()
+    """Media types of a body that is a file."""
     body_required: bool = False
     idempotent_by_key: bool = False
     paged: bool = False
@@ -114,6 +116,28 @@ ROUTES: Final = (
     Route(
         "DELETE", CODES + "/{code}", codes.revoke, "Revoke an invitation code",
         {200: views.Code}, OFFICER | ORGANIZER, ("invalid", "not_found", "unknown", *_BODY), body=enrollments.Nothing,
+    ),
+    Route(
+        "PUT", OFFERING + "/results", competitions.import_results, "Import the results of a round",
+        {200: views.ResultsImport}, OFFICER | ORGANIZER, ("invalid", "not_found", "wrong_state", *_BODY),
+        takes=competitions.MEDIA_TYPES, body_required=True, filters=("dry_run",),
+    ),
+    Route(
+        "GET", OFFERING + "/results", competitions.results, "List the ranking of a round",
+        {200: views.ResultList}, OFFICER | ORGANIZER, ("invalid", "not_found"), paged=True,
+    ),
+    Route(
+        "GET", OFFERING + "/results/me", competitions.mine, "See one's own result of a round",
+        {200: views.OwnResult}, MEMBER, ("invalid", "not_found"),
+    ),
+    Route(
+        "POST", OFFERING + "/advance", competitions.advance, "Decide who goes on to the next round",
+        {202: views.RoundAdvance, 200: views.RoundAdvance}, OFFICER | ORGANIZER,
+        ("invalid", "not_found", "wrong_state", *_BODY), body=enrollments.Nothing,
+    ),
+    Route(
+        "GET", OFFERING + "/nominations", competitions.nominations, "Export who is nominated for medals",
+        {200: competitions.CSV}, OFFICER | ORGANIZER, ("invalid", "not_found", "wrong_state"),
     ),
     Route(
         "GET", ENROLLMENT, enrollments.find, "See an enrollment",

@@ -11,7 +11,7 @@ from typing import Final
 
 from api.tokens import ClaimsError, TokenSecretError
 from engine import __version__, config, lock
-from engine.commands import apply, audit, codes, headcounts, serve, supervisor, token, verify_draw
+from engine.commands import apply, audit, codes, headcounts, rounds, serve, supervisor, token, verify_draw
 from engine.config import SETTINGS, Settings
 from engine.domain import invitation
 from engine.ledger import protocol
@@ -75,6 +75,16 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return asyncio.run(headcounts.run(settings, parsed.file))
         case "audit":
             return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
+        case "results":
+            return asyncio.run(
+                rounds.import_results(
+                    settings, parsed.campaign, parsed.offering, parsed.file, dry_run=parsed.dry_run
+                )
+            )
+        case "advance":
+            return asyncio.run(rounds.advance(settings, parsed.campaign, parsed.offering))
+        case "nominations":
+            return asyncio.run(rounds.nominations(settings, parsed.campaign, parsed.offering))
         case "token":
             return token.run(
                 settings, parsed.sub, parsed.unit, parsed.industry, parsed.tag, parsed.role, parsed.ttl
@@ -161,6 +171,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("code", metavar="ID", type=_code_id, help="the code's id, as listed")
     command = _add(commands, "headcounts", "report how many people units have, for quotas", _STORAGE)
     command.add_argument("file", metavar="FILE", type=Path, help="CSV with the columns unit and headcount")
+
+    command = _add(
+        commands, "results", "import the results of a round; exit 1 with each bad row named", _STORAGE
+    )
+    _add_offering(command)
+    command.add_argument("file", metavar="FILE", type=Path, help="CSV, or a workbook when named .xlsx")
+    command.add_argument("--dry-run", action="store_true", help="print the ranking, and keep nothing")
+    _add_offering(_add(commands, "advance", "decide who goes on from a round to the next", _STORAGE))
+    _add_offering(_add(commands, "nominations", "print who is nominated for medals, as CSV", _STORAGE))
 
     command = _add(commands, "token", "print a token signed with the deployment's secret", ("data",))
     command.add_argument("--sub", required=True, help="opaque member id, 1 to 64 visible ASCII characters")

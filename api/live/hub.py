@@ -146,7 +146,7 @@ class Hub:
         if header.type == "opened":
             opened.append((header.offering, header.at))
         if record is not None and record.member in self._of_member:
-            seen = views.enrollment(event.campaign, header.enrollment, record, 0)
+            seen = views.enrollment(event.campaign, header.enrollment, record, header.position)
             frame = messages.frame(messages.Changed(seen))
             for connection in list(self._of_member[record.member]):
                 connection.send(frame)

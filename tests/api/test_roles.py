@@ -8,6 +8,7 @@ from api import routes
 from api.auth import CHALLENGE
 from api.routes import Route
 from engine.domain.person import Person, Role
+from tests import ladders
 from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, written
 from tests.stand import campaign, offering
 
@@ -34,6 +35,11 @@ WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
     "DELETE /v1/campaigns/{campaign}/offerings/{offering}/codes/{code}": ("officer", "organizer"),
     "PUT /v1/headcounts": ("organizer",),
     "GET /v1/headcounts": ("organizer",),
+    "PUT /v1/campaigns/{campaign}/offerings/{offering}/results": ("officer", "organizer"),
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/results": ("officer", "organizer"),
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/results/me": ("member",),
+    "POST /v1/campaigns/{campaign}/offerings/{offering}/advance": ("officer", "organizer"),
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/nominations": ("officer", "organizer"),
     "GET /v1/live": ("member",),
     "GET /v1/ops/status": ("ops",),
     "GET /healthz": ANYONE,
@@ -74,23 +80,34 @@ async def test_roles(client: Client, route: Route, role: Role | None) -> None:
     guests = {"pool": "guests", "capacity": 1, "codes": True}
     pools = [{"pool": "open", "capacity": 2}, guests]
     held = offering(hold_ttl_s=600, pools=pools, policy={"name": "first_come", "grace_s": 60})
-    await client.stand.publish(campaign(held))
+    heats = ladders.heats(pools=[{"pool": "all", "capacity": 9}], medals={"gold": 1})
+    rounds = [ladders.over(heats), ladders.following()]
+    await client.stand.publish(campaign(held, heats, ladders.following()))
     assert await client.stand.runtime.drawing.draw_if_due("autumn")
     enrollment = (await client.sign_up("m1")).json["enrollment"]
+    await client.sign_up("m1", "heats")
+    await client.stand.publish(campaign(held, *rounds))
+    results = ladders.results(("m1", 1, 2))
+    await ladders.imported(client.stand, "heats", results)
     [code] = await client.stand.issue("guests")
     before = await client.stand.log()
-    path = route.path.format(campaign="autumn", offering="soap", enrollment=enrollment, code=code)
+    of_rounds = route.path.endswith(("/results", "/results/me", "/advance", "/nominations"))
+    name_of = "heats" if of_rounds else "soap"
+    path = route.path.format(campaign="autumn", offering=name_of, enrollment=enrollment, code=code)
     bodies = {
-        routes.CAMPAIGN: written(held),
+        routes.CAMPAIGN: written(held, *rounds),
         routes.CODES: {"pool": "guests"},
         routes.HEADCOUNTS: {"headcounts": {"xicheng.health": 7}},
     }
     body = bodies.get(route.path) if route.body_required else None
     who = person("m1", role) if role else None
-    answer = await client.ask(route.method, path, who, body=body)
+    if route.takes:
+        answer = await client.ask(route.method, path, who, body=results, headers={"Content-Type": "text/csv"})
+    else:
+        answer = await client.ask(route.method, path, who, body=body)
     allowed = WHO_MAY[name(route)]
     if not allowed or role in allowed:
-        assert answer.status == min(route.answers)
+        assert answer.status == (202 if route.path.endswith("/advance") else min(route.answers))
     elif role is None:
         assert answer.told == (401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"] == CHALLENGE
@@ -168,6 +185,23 @@ async def test_codes_are_for_their_unit(client: Client, unit: str, allowed: bool
         expected = [(201, ""), (200, ""), (200, "")] if allowed else [(403, "forbidden")] * 3
         assert [each.told for each in answers] == expected
     assert (await client.stand.log() == before) is not allowed
+
+
+@pytest.mark.parametrize(("unit", "allowed"), UNITS)
+async def test_rounds_are_for_their_unit(client: Client, unit: str, allowed: bool) -> None:
+    heats = ladders.heats(medals={"gold": 1})
+    await client.stand.publish(campaign(heats, ladders.following(), unit="xicheng.health"))
+    place, csv = f"{HERE}/offerings/heats", {"Content-Type": "text/csv"}
+    for role in ("officer", "organizer"):
+        who = person("o", role, unit=unit)
+        answers = [
+            await client.ask("PUT", f"{place}/results", who, body=b"member,score,time", headers=csv),
+            await client.get(f"{place}/results", who),
+            await client.ask("POST", f"{place}/advance", who),
+            await client.get(f"{place}/nominations", who),
+        ]
+        told = [(422, "invalid"), (200, ""), (409, "wrong_state"), (409, "wrong_state")]
+        assert [each.told for each in answers] == (told if allowed else [(403, "forbidden")] * 4)
 
 
 @pytest.mark.parametrize(("unit", "allowed"), UNITS)

@@ -34,6 +34,7 @@ PUBLISH: Final = "PUT /v1/campaigns/{campaign}"
 """Half of all that there is to ask, for the size of its documents."""
 _ENROLLMENT: Final = "/v1/campaigns/{campaign}/enrollments/{enrollment}"
 OF_STAFF: Final = {
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/results",
     "GET /v1/campaigns/{campaign}/offerings/{offering}/roster",
     "POST /v1/campaigns/{campaign}/offerings/{offering}/codes",
     "GET /v1/campaigns/{campaign}/offerings/{offering}/codes",
@@ -60,7 +61,13 @@ def campaign() -> Campaign:
     """The campaign of the document's examples, with an offering for each way in which a sign-up can end."""
     seats = {"pool": "open", "capacity": 100_000}
     return stand.campaign(
-        stand.offering("paper-cutting", pools=[seats, {"pool": "own", "capacity": 9, "codes": True}]),
+        stand.offering(
+            "paper-cutting",
+            pools=[seats, {"pool": "own", "capacity": 9, "codes": True}],
+            kind="competition",
+            results={},
+            medals={"gold": 1},
+        ),
         stand.offering("held", pools=[seats], hold_ttl_s=600),
         stand.offering("offered", waitlist={"size_max": 100_000, "promotion": "offer"}),
         stand.offering("waited-for", waitlist={"size_max": 100_000}),

@@ -21,7 +21,20 @@ def served(data_directory: Path) -> Iterator[Served]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["serve"], ["api"], ["work"], ["apply"], ["headcounts"], ["audit"], ["token"], ["migrate"]],
+    [
+        [],
+        ["serve"],
+        ["api"],
+        ["work"],
+        ["apply"],
+        ["headcounts"],
+        ["audit"],
+        ["token"],
+        ["migrate"],
+        ["results"],
+        ["advance"],
+        ["nominations"],
+    ],
 )
 def test_help(command: list[str]) -> None:
     shown = run(*command, "--help")
