@@ -1,7 +1,8 @@
 """A campaign's log, played from its beginning: after each event the state must be one that the rules allow.
 
 It is written from the contract and shares no decision with the Lua scripts: an oracle for campaigns with policy
-first_come, limits per campaign, one version, and no pool that is released or merges while the log runs.
+first_come, limits per campaign, one version, no invitation codes, and no pool that is released or merges while the log
+runs.
 """
 
 import heapq

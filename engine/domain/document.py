@@ -93,8 +93,8 @@ def _check_second_classes(offerings: list[Any], found: Found) -> None:
         path: Path = ((((None, "offerings"), index), "policy"), "of")
         if choice.of not in chosen:
             found.add(path, "no_such_offering", name=choice.of)
-        elif chosen[choice.of] == second_class.POLICY.name:
-            found.add(path, "of_second_class")
+        elif chosen[choice.of] in (second_class.POLICY.name, advancement.POLICY.name):
+            found.add(path, "no_second_class")
         elif (first := first_of.setdefault(choice.of, index)) != index:
             found.add(path, "duplicate", first=f"/offerings/{first}/policy/of")
 

@@ -209,9 +209,9 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "This campaign has no poll for which votes would count.",
     ),
     "no_such_offering": ("没有活动“{name}”。", 'There is no offering "{name}".'),
-    "of_second_class": (
-        "第二班之后不能再设第二班。",
-        "A second class has no second class of its own.",
+    "no_second_class": (
+        "第二班之后不能再设第二班；由上一轮晋级的活动也不能。",
+        "Neither a second class nor a round that members advance to has a second class.",
     ),
     "grace_too_long": (
         "宽限期必须在报名截止前结束。",

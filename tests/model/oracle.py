@@ -11,11 +11,12 @@ from engine.domain import draw, lottery
 from engine.domain.campaign import Kind, Limit
 from engine.domain.draw import DrawnOffering, DrawnPool, Entry, Wish
 from engine.domain.faults import Fault
+from engine.domain.ladder import Line
 
 Window = Literal["before", "open", "late", "closed"]
 """`late`: still open, after the end of a grace window."""
-Gives = Literal["first_come", "grace", "ballot", "poll", "second_class"]
-"""How seats are given. A second class is that of the offering `FIRST`."""
+Gives = Literal["first_come", "grace", "ballot", "poll", "second_class", "advancement"]
+"""How seats are given. A second class is that of the offering `FIRST`, and whoever advances comes from it."""
 
 FIRST: Final = "one"
 """The offering that may have a second class."""
@@ -69,6 +70,8 @@ class Offering:
 
     def may_take(self, unit: str, wanted: str) -> list[str]:
         """The pools whose seats one may take, in their order."""
+        if self.gives == "advancement":
+            return []
         eligible = [pool.is_of(unit) for pool in self.pools]
         return [
             pool.name
@@ -263,7 +266,7 @@ class Oracle:
             same = (before.offering, before.wanted) == (request.offering, request.wanted)
             return answer if same else Answer("key_reused")
         # Whether anything is drawn may have changed since, so a replay is answered before.
-        if request.wish and offering.gives in ("first_come", "second_class"):
+        if request.wish and offering.gives not in ("grace", "ballot", "poll"):
             return Answer("invalid")
         twin = self._twin(offering, request.member)
         shut = self._shut(offering, twin)
@@ -427,7 +430,7 @@ class Oracle:
                     yield Fault(f"/offerings/{index}/pools/{number}/capacity", "below_live_seats")
 
     def is_collecting(self, offering: Offering) -> bool:
-        return offering.gives not in ("first_come", "second_class") and offering.name not in self.drawn
+        return offering.gives in ("grace", "ballot", "poll") and offering.name not in self.drawn
 
     def due(self) -> list[str]:
         """The offerings of the next draw that can be held: those of one moment, and of one kind of order."""
@@ -553,8 +556,29 @@ class Oracle:
         self._change(claim, status, why)
         self._promote(self.shape.get(claim.offering))
 
+    def assign(self, offering: str, lines: Sequence[Line]) -> None:
+        """Those who go on to an offering are in it; who is there already stays as they are."""
+        self.pass_time()
+        found = self.shape.get(offering)
+        going = [each for each in lines if each.going == "seat"]
+        going += [each for each in lines if each.going == "substitute"]
+        for line in going:
+            if line.next_enrollment in self.claims or self.live(line.member, offering):
+                continue
+            pool = next(each for each in found.pools if each.name == line.next_pool)
+            claim = Claim(line.next_enrollment, offering, line.member, "", line.next_pool, len(self.claims))
+            if line.going == "seat" and self._is_free(found, pool):
+                self._seat(claim, pool.name, "held" if found.holds else "confirmed")
+            else:
+                self.queues.setdefault(offering, []).append(claim)
+            self.claims[claim.enrollment] = claim
+            self.told.append(self.show(claim, "advanced"))
+        self._promote(found)
+
     def _promote(self, offering: Offering) -> None:
         """Free seats go to the first who waits and may take them."""
+        if offering.gives == "advancement" and not offering.cancellable:
+            return
         queue = self.queues.get(offering.name, [])
         for pool in offering.pools:
             while self._is_free(offering, pool):
@@ -579,6 +603,8 @@ class Oracle:
     def wants(self, claim: Claim) -> list[str]:
         """The pools whose seats one who waits or is entered may take, in their order."""
         offering = self.shape.get(claim.offering)
+        if offering.gives == "advancement":
+            return [claim.wanted]
         pools = offering.may_take(self.units[claim.member], claim.wanted)
         if claim.code:
             pools.append(self.codes[claim.code].pool)
@@ -612,6 +638,8 @@ def violations(
             if not 1 <= each.seat <= pool.capacity or (each.offering, each.pool, each.seat) in seats:
                 yield f"seat {each.seat} of {each.offering}/{each.pool}"
             opened = codes[each.code].pool if each.code else ""
+            if shape.get(each.offering).gives == "advancement":
+                opened = each.pool
             if each.pool not in (*shape.get(each.offering).may_take(units[each.member], ""), opened):
                 yield f"{each.member} may not have {each.offering}/{each.pool}"
             seats.add((each.offering, each.pool, each.seat))
@@ -622,7 +650,14 @@ def violations(
         offerings = [each.offering for each in live if each.member == member]
         if len(set(offerings)) < len(offerings):
             yield f"{member} is twice in one of {offerings}"
-        counting = [each.offering for each in live if each.member == member and each.status != "entered"]
+        # Who has won a place in a round keeps it, whatever else there is.
+        counting = [
+            each.offering
+            for each in live
+            if each.member == member
+            and each.status != "entered"
+            and shape.get(each.offering).gives != "advancement"
+        ]
         for index, name in enumerate(counting):
             others = counting[:index] + counting[index + 1 :]
             # One more than there are others would be too many.
