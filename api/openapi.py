@@ -12,6 +12,7 @@ import engine
 from api import openapi_examples as examples
 from api import openapi_texts as texts
 from api import paging, problems, views
+from api.handlers import why
 from api.openapi_texts import Said
 from api.router import ENROLLMENT_PATTERN
 from api.routes import Route
@@ -59,6 +60,9 @@ _PARAMETERS: Final[dict[str, tuple[str, Json]]] = {
     "unit": ("query", {"type": "string", "pattern": UNIT_PATTERN, "examples": ["xicheng.health"]}),
     "cursor": ("query", {"type": "string", "maxLength": paging.CURSOR_CHARACTERS_MAX}),
     "dry_run": ("query", {"type": "boolean", "default": False}),
+    "as_of_seq": ("query", {"type": "integer", "minimum": 1, "maximum": why.SEQ_MAX, "examples": [1041]}),
+    "refused_as": ("query", {"enum": list(why.CODES)}),
+    "pool": ("query", {"type": "string", "pattern": ID_PATTERN, "examples": ["open"]}),
     "Idempotency-Key": (
         "header",
         {"type": "string", "pattern": "^[!-~]{1,64}$", "examples": ["0f8c2a9e-41"]},

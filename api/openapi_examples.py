@@ -112,6 +112,89 @@ FILES: Final[dict[str, Example]] = {
     },
 }
 """Bodies that are files, by their media type."""
+_REFUSAL_REASON: Final[Example] = {
+    "campaign": "autumn-2026",
+    "offering": "paper-cutting",
+    "code": "sold_out",
+    "detail": "截至序号 1041，您可用的 40 个名额已占用 40 个；在您之前该活动已有 92 次报名成功。",
+    "as_of_seq": 1041,
+    "at": "2026-11-28T02:00:00.123Z",
+    "version": 1,
+    "rule": "/offerings/0/pools",
+    "opens": "2026-11-28T02:00:00.000Z",
+    "closes": "2026-12-04T10:00:00.000Z",
+    "pools": [
+        {
+            "pool": pool["pool"],
+            "capacity": 20,
+            "taken": 20,
+            "may_take": True,
+            "eligible": pool.get("eligible"),
+            "lacking": [],
+            "codes": False,
+            "releases": None,
+            "last_given_seq": seq,
+            "last_given_at": "2026-11-28T02:00:00.098Z",
+        }
+        for pool, seq in zip(_OFFERING["pools"], (610, 702), strict=True)
+    ],
+    "sign_ups": 92,
+    "waiting": 50,
+    "waiting_max": 50,
+    "limit": None,
+    "votes_max": None,
+    "mine": [],
+    "meetings": [],
+    "next": [
+        {
+            "kind": "waitlist",
+            "offering": "paper-cutting",
+            "pool": None,
+            "since": None,
+            "until": "2026-12-04T10:00:00.000Z",
+            "free": None,
+            "detail": "2026-12-04 18:00:00+08:00 之前，候补中有人递补或离开，就有候补位空出。",
+        }
+    ],
+}
+_ENROLLMENT_REASON: Final[Example] = {
+    "campaign": "autumn-2026",
+    "offering": "paper-cutting",
+    "enrollment": "k3J9-Zq0aB7_xYt2",
+    "status": "waitlisted",
+    "detail": "这是该活动第 47 次成功的报名。截至序号 1041，您在候补第 4 位，前面有 3 人。",
+    "as_of_seq": 1041,
+    "at": "2026-11-28T02:00:00.123Z",
+    "number": 47,
+    "steps": [
+        {
+            "seq": 731,
+            "at": "2026-11-28T02:00:00.099Z",
+            "type": "enrolled",
+            "status": "waitlisted",
+            "pool": None,
+            "seats": [],
+            "by": "self",
+            "position": 7,
+            "expires_at": None,
+            "cause": None,
+            "detail": "序号 731（2026-11-28 10:00:00+08:00）：报名时名额已满，候补第 7 位。",
+        }
+    ],
+    "queue": {"position": 4, "given_ahead": 2, "given_behind": 0, "left_ahead": 1},
+    "draw": None,
+    "next": [
+        {
+            "kind": "queue",
+            "offering": "paper-cutting",
+            "pool": None,
+            "since": None,
+            "until": "2026-12-05T08:00:00.000Z",
+            "free": None,
+            "detail": "2026-12-05 16:00:00+08:00 之前有名额空出时，按候补次序递补。",
+        }
+    ],
+}
 
 BODIES: Final[dict[str, dict[str, Example]]] = {
     "SignUp": {
@@ -157,6 +240,8 @@ ANSWERS: Final[dict[str, dict[str, Example]]] = {
     },
     "CodeList": {"page": {"codes": [_CODE], "next": None}},
     "Code": {"revoked": _CODE | {"revoked": True}},
+    "RefusalReason": {"sold_out": _REFUSAL_REASON},
+    "EnrollmentReason": {"waitlisted": _ENROLLMENT_REASON},
     "EnrollmentList": {"page": {"enrollments": [_ENROLLMENT], "next": None}},
     "ResultsImport": {
         "imported": {

@@ -67,6 +67,7 @@ TAGS: Final = {
     "competitions": Said("Rounds, their results and who goes on", "竞赛：各轮成绩和晋级"),
     "draws": Said("Draws: what anybody can check of them", "抽签：人人都能核对的内容"),
     "headcounts": Said("How many people units have, for quotas", "各单位人数，用于分配名额"),
+    "why": Said("Reasons, from what was recorded", "原因说明，取自记录"),
     "live": Said("The page that waits for the opening", "等待开抢的页面"),
     "ops": Said("For ops and machines", "供运维和监控使用"),
     "documents": Said("This description", "本说明"),
@@ -232,6 +233,30 @@ OPERATIONS: Final = {
         ),
     ),
     "enrollments.find": Operation("see_enrollment", "查看报名", _OTHERS),
+    "why.enrollment": Operation(
+        "explain_enrollment",
+        "查看报名的来龙去脉",
+        Said(
+            "Each change of the enrollment with its `seq`, who caused it, and where it stands in the queue or stood in "
+            "the draw. Of others there are counts only. It is told from the ledger's log as far as `as_of_seq`, the "
+            f"newest recorded. {_OTHERS.en}",
+            "列出报名的每次变化及其 `seq`、由谁引起，以及候补位次或抽签次序。涉及他人的只有人数。"
+            f"取自台账截至 `as_of_seq`（最新已记录的序号）的记录。{_OTHERS.zh}",
+        ),
+    ),
+    "why.refusal": Operation(
+        "explain_refusal",
+        "查看报名被拒的原因",
+        Said(
+            "The guard that applied as of the `as_of_seq` which the refusal named, by the ledger's log: which rule, "
+            "capacity and seats taken, when the last seat was given, who was ahead, and what may come next. Attributes "
+            "are those of the token that asks. Without `as_of_seq` it is about the newest recorded seq. `docs/why.md` "
+            "has the details.",
+            "按台账记录，说明在拒绝所给的 `as_of_seq` 时适用的规则：哪一条、名额与占用、最后一个名额何时给出、"
+            "之前有多少人，以及之后的机会。身份信息取自本次请求的令牌。不带 `as_of_seq` 时，以最新已记录的序号为准。"
+            "详见 `docs/why.md`。",
+        ),
+    ),
     "enrollments.cancel": Operation(
         "cancel_enrollment",
         "取消报名",
@@ -318,6 +343,9 @@ PARAMETERS: Final = {
     "limit": Said("How many entries a page has at most", "每页最多条数"),
     "cursor": Said("`next` of the page before, for the page after it", "取自前一页的 `next`，用于请求后一页"),
     "dry_run": Said("Whether to say what would be so, and keep nothing", "只说明结果，不保存"),
+    "as_of_seq": Said("As the refusal named it", "拒绝答复中所给的值"),
+    "refused_as": Said("The `code` of the refusal", "拒绝答复中的 `code`"),
+    "pool": Said("The one pool that was asked for", "当时指定的名额池"),
     "Idempotency-Key": Said(
         "Makes a retry safe: 1 to 64 visible ASCII characters, new for each intent. Of one member and campaign; the "
         "same key for another offering or pool is `key_reused`.",

@@ -8,7 +8,18 @@ from msgspec import Struct
 
 from api import views
 from api.call import Call
-from api.handlers import campaigns, codes, competitions, documents, draws, enrollments, headcounts, live, ops
+from api.handlers import (
+    campaigns,
+    codes,
+    competitions,
+    documents,
+    draws,
+    enrollments,
+    headcounts,
+    live,
+    ops,
+    why,
+)
 from engine.domain.campaign import Campaign
 from engine.domain.draw import Draw
 from engine.domain.headcounts import Headcounts
@@ -142,6 +153,14 @@ ROUTES: Final = (
     Route(
         "GET", ENROLLMENT, enrollments.find, "See an enrollment",
         {200: views.Enrollment}, MEMBER | OFFICER, ("invalid", "not_found", "unknown"),
+    ),
+    Route(
+        "GET", ENROLLMENT + "/why", why.enrollment, "See how an enrollment came to what it is",
+        {200: views.EnrollmentReason}, MEMBER | OFFICER, ("invalid", "not_found", "unknown"),
+    ),
+    Route(
+        "GET", OFFERING + "/why", why.refusal, "See why a sign-up was refused",
+        {200: views.RefusalReason}, MEMBER, ("invalid", "not_found"), filters=("as_of_seq", "refused_as", "pool"),
     ),
     Route(
         "DELETE", ENROLLMENT, enrollments.cancel, "Cancel an enrollment",

@@ -11,9 +11,21 @@ from typing import Final
 
 from api.tokens import ClaimsError, TokenSecretError
 from engine import __version__, config, lock
-from engine.commands import apply, audit, codes, headcounts, rounds, serve, supervisor, token, verify_draw
+from engine.commands import (
+    apply,
+    audit,
+    codes,
+    headcounts,
+    rounds,
+    serve,
+    supervisor,
+    token,
+    verify_draw,
+    why,
+)
 from engine.config import SETTINGS, Settings
 from engine.domain import invitation
+from engine.domain.person import Person
 from engine.ledger import protocol
 from engine.live.embedded import StartFailed
 from engine.live.server import NothingRan, Unknown
@@ -89,11 +101,22 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return token.run(
                 settings, parsed.sub, parsed.unit, parsed.industry, parsed.tag, parsed.role, parsed.ttl
             )
+        case "why":
+            return _why(parsed, settings)
         case "migrate":
             applied = asyncio.run(serve.migrate(settings))
             print("\n".join(f"applied {name}" for name in applied) or "up to date")
             return 0
     raise AssertionError(parsed.command)
+
+
+def _why(parsed: argparse.Namespace, settings: Settings) -> int:
+    campaign, subject = parsed.campaign, parsed.subject
+    if parsed.member is None:
+        return asyncio.run(why.enrollment(settings, campaign, subject))
+    person = Person(parsed.member, parsed.unit, parsed.industry, tuple(parsed.tag))
+    asked = (parsed.pool, parsed.as_of, parsed.refused_as)
+    return asyncio.run(why.refusal(settings, campaign, subject, person, *asked))
 
 
 def _codes(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -203,6 +226,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
 
+    _add_why(commands)
+
     command = _add(
         commands,
         "verify-draw",
@@ -236,6 +261,35 @@ def _add(
     return command
 
 
+def _add_why(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        commands,
+        "why",
+        "explain an enrollment, or with --member the refusal of a sign-up, from the ledger's log",
+        _STORAGE,
+    )
+    command.add_argument("campaign", metavar="CAMPAIGN")
+    command.add_argument(
+        "subject",
+        metavar="ENROLLMENT|OFFERING",
+        help="an offering with --member; write -- ahead of what begins with a hyphen",
+    )
+    command.add_argument("--member", metavar="ID", help="whose sign-up was refused")
+    command.add_argument(
+        "--unit", default="", help="the member's; like industry and tags what eligibility looks at"
+    )
+    command.add_argument("--industry", default="")
+    command.add_argument("--tag", action="append", default=[], help="repeatable")
+    command.add_argument("--pool", default="", help="the one pool that was asked for")
+    command.add_argument("--refused-as", metavar="CODE", default="", help="code of the refusal")
+    command.add_argument(
+        "--as-of",
+        metavar="SEQ",
+        type=_seq,
+        help="as_of_seq of the refusal; the newest recorded when not given",
+    )
+
+
 def _add_offering(command: argparse.ArgumentParser) -> None:
     command.add_argument("campaign", metavar="CAMPAIGN")
     command.add_argument("offering", metavar="OFFERING")
@@ -256,6 +310,12 @@ def _code_id(text: str) -> str:
 def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**9):
         raise argparse.ArgumentTypeError("a whole number of seconds is expected")
+    return int(text)
+
+
+def _seq(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 2**53):
+        raise argparse.ArgumentTypeError("a positive whole number is expected")
     return int(text)
 
 

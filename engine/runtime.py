@@ -26,6 +26,7 @@ from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
 from engine.publishing import Publisher
+from engine.why import Explainer
 from engine.workers.advancer import Advancer
 from engine.workers.apportioner import Apportioner
 from engine.workers.drawer import Drawer
@@ -57,6 +58,7 @@ class Runtime(Struct, frozen=True):
     drawing: Drawing
     invitations: Invitations
     ladder: Ladder
+    explainer: Explainer
     overview: OverviewReader
     fsync: FsyncProbe
 
@@ -159,6 +161,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         )
         decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observer)
         stack.push_async_callback(decisions.drain)
+        streams = Streams(server)
         yield Runtime(
             settings=settings,
             clock=clock,
@@ -167,11 +170,12 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             catalog=catalog,
             decisions=decisions,
             counts=CountsReader(server, decisions, clock),
-            streams=Streams(server),
+            streams=streams,
             publisher=Publisher(server, ledger, catalog, decisions, clock),
             drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
             invitations=Invitations(server, decisions, settings.backlog_entries_max),
             ladder=Ladder(server, ledger, decisions, clock, settings.backlog_entries_max),
+            explainer=Explainer(ledger, streams, catalog, clock),
             overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),
         )

@@ -21,6 +21,8 @@ WORK: Final = BASE | {
     "engine.overview",
     "engine.publishing",
     "engine.tables",
+    "engine.replay",
+    "engine.why",
     "engine.workers",
 }
 ALL: Final = WORK | {"engine", "engine.runtime", "engine.commands", "engine.__main__", "api"}
@@ -42,6 +44,8 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.overview": BASE | {"engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
     "engine.tables": {"engine.domain"},
+    "engine.replay": BASE | {"engine.ledger"},
+    "engine.why": BASE | {"engine.ledger", "engine.live", "engine.replay"},
     "engine.workers": WORK,
     "engine.runtime": WORK | {"engine.runtime"},
     "api": ALL - {"engine.commands", "engine.__main__"},
@@ -67,6 +71,7 @@ CONFINED: Final[Mapping[str, set[str]]] = {
 PURE: Final = {
     *(
         "abc",
+        "array",
         "bisect",
         "collections",
         "datetime",

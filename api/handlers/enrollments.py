@@ -70,13 +70,18 @@ def is_key(key: str) -> bool:
 
 async def find(call: Call) -> Answer:
     """GET …/enrollments/{enrollment}."""
+    return answers.decision(call, call.parameter("campaign"), await visible(call))
+
+
+async def visible(call: Call) -> Decision:
+    """The enrollment that a call names, or the refusal; another's is as none, except to officers."""
     campaign = call.parameter("campaign")
     made = await call.api.runtime.decisions.find(campaign, call.parameter("enrollment"))
     if made.record is not None and not (
         made.record.member == call.person.sub or await _acts_for(call, campaign)
     ):
-        made = Decision("not_found", made.as_of_seq)
-    return answers.decision(call, campaign, made)
+        return Decision("not_found", made.as_of_seq)
+    return made
 
 
 async def cancel(call: Call) -> Answer:

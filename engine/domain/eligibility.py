@@ -47,6 +47,22 @@ def is_open(pool: Pool) -> bool:
     return pool.eligible == Eligible() or (pool.eligible is None and not pool.codes)
 
 
+def lacking(eligible: Eligible | None, person: Person) -> list[str]:
+    """The lists of a pool that no attribute of the person matches, of `units`, `industries` and `tags`."""
+    if eligible is None:
+        return []
+    attributes = {
+        "units": (eligible.units, _with_ancestors(person.unit)),
+        "industries": (eligible.industries, [person.industry]),
+        "tags": (eligible.tags, person.tags),
+    }
+    return [
+        name
+        for name, (entries, mine) in attributes.items()
+        if entries is not None and set(entries).isdisjoint(mine)
+    ]
+
+
 def _matcher(pool: Pool) -> Matcher | None:
     """Whether each list that is given has an entry of the person's; None when everyone is eligible."""
     if is_open(pool):

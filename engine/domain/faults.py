@@ -330,6 +330,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "必须是 1 至 64 个可见的 ASCII 字符。",
         "Must be 1 to 64 visible ASCII characters.",
     ),
+    "seq_to_come": (
+        "本批次还没有这个序号。",
+        "The campaign has not come to this seq.",
+    ),
     "not_available": ("此字段尚未提供。", "This field is not available yet."),
     "not_a_cursor": ("必须是前一页的 next。", "Must be the next of the page before."),
     "not_a_websocket": (

@@ -247,6 +247,9 @@ class Ledger(Protocol):
     async def enrollments(self, campaign: str, limit: int, after: int = 0) -> list[Row]:
         """All enrollments of a campaign in order of their seq, after one, for the audit; positions are 0."""
 
+    async def sign_ups(self, campaign: str, member: str, until: int, limit: int) -> list[Row]:
+        """A member's enrollments of a campaign up to a seq, the newest first; positions are 0."""
+
     async def seats(self, campaign: str) -> dict[tuple[str, str], int]:
         """The number of rows in the table of seats per (offering, pool)."""
 

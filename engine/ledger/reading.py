@@ -54,6 +54,10 @@ class Reading(ABC):
         """All enrollments of a campaign in order of their seq, after one; positions are 0."""
         return [_row(row) for row in await self._rows("enrollments", campaign, after, limit)]
 
+    async def sign_ups(self, campaign: str, member: str, until: int, limit: int) -> list[Row]:
+        """A member's enrollments of a campaign up to a seq, the newest first; positions are 0."""
+        return [_row(row) for row in await self._rows("sign_ups", campaign, member, until, limit)]
+
     async def seats(self, campaign: str) -> dict[tuple[str, str], int]:
         """The number of rows in the table of seats per (offering, pool)."""
         return {(offering, pool): count for offering, pool, count in await self._rows("seats", campaign)}

@@ -20,6 +20,7 @@ from loadtests.bench import (
     start,
     tokens,
     waiting_page,
+    why,
 )
 
 FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
@@ -36,6 +37,7 @@ FIGURES: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
     "rush-100k": ("100,000 members for 200 seats, checked", rush_100k.main),
     "stall": ("Redis stalled for 5 s under full load, checked", stall.main),
     "draw": ("a draw of 100,000 entries, and what others meet meanwhile, checked", drawing.main),
+    "why": ("what it costs to explain refusals", why.main),
     "cluster": ("a checked rush on a Redis Cluster whose slots move", cluster.main),
     "tokens": ("what verifying a token costs", tokens.main),
     "start": ("from scripts/run to ready, and to the end", start.main),

@@ -24,6 +24,8 @@ WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
     "GET /v1/campaigns/{campaign}/offerings/{offering}/draw/me": ("member",),
     "POST /v1/campaigns/{campaign}/offerings/{offering}/enrollments": ("member",),
     "GET /v1/campaigns/{campaign}/enrollments/{enrollment}": ("member", "officer"),
+    "GET /v1/campaigns/{campaign}/enrollments/{enrollment}/why": ("member", "officer"),
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/why": ("member",),
     "GET /v1/campaigns/{campaign}/me": ("member",),
     "GET /v1/me/enrollments": ("member",),
     "DELETE /v1/campaigns/{campaign}/enrollments/{enrollment}": ("member", "officer"),
@@ -90,6 +92,7 @@ async def test_roles(client: Client, route: Route, role: Role | None) -> None:
     results = ladders.results(("m1", 1, 2))
     await ladders.imported(client.stand, "heats", results)
     [code] = await client.stand.issue("guests")
+    await client.record()
     before = await client.stand.log()
     of_rounds = route.path.endswith(("/results", "/results/me", "/advance", "/nominations"))
     name_of = "heats" if of_rounds else "soap"

@@ -47,6 +47,8 @@ REACHED: Final[dict[Role, set[str]]] = {
         f"DELETE {_ENROLLMENT}",
         f"POST {_ENROLLMENT}/confirm",
         f"POST {_ENROLLMENT}/decline",
+        f"GET {_ENROLLMENT}/why",
+        "GET /v1/campaigns/{campaign}/offerings/{offering}/why",
         "GET /v1/campaigns/{campaign}/me",
         "GET /v1/me/enrollments",
     },

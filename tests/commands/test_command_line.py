@@ -29,6 +29,7 @@ def served(data_directory: Path) -> Iterator[Served]:
         ["apply"],
         ["headcounts"],
         ["audit"],
+        ["why"],
         ["token"],
         ["migrate"],
         ["results"],

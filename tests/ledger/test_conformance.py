@@ -480,6 +480,24 @@ async def pages_of_roster(ledger: Ledger, offering: str, limit: int) -> list[Row
     return rows
 
 
+async def test_a_members_sign_ups_up_to_a_seq(ledger: Ledger) -> None:
+    log, another = Log(), Log("another")
+    for each in (log, another):
+        each.published()
+        each.enrolled("m-1", seat=1)
+        each.enrolled("m-2")
+        each.cancelled("e-2")
+        each.enrolled("m-1", "paper-cutting")
+        await register(ledger, each.campaign)
+        await record(ledger, each)
+    expected = [Row(CAMPAIGN, name, log.records[name], 0) for name in ("e-5", "e-2")]
+    assert await ledger.sign_ups(CAMPAIGN, "m-1", 5, 9) == expected
+    assert await ledger.sign_ups(CAMPAIGN, "m-1", 5, 1) == expected[:1]
+    assert await ledger.sign_ups(CAMPAIGN, "m-1", 4, 9) == expected[1:]
+    assert await ledger.sign_ups(CAMPAIGN, "m-1", 1, 9) == []
+    assert await ledger.sign_ups("unheard-of", "m-1", 5, 9) == []
+
+
 async def test_a_members_enrollments_over_all_campaigns(ledger: Ledger) -> None:
     for campaign in ("a", "b", "c"):  # decided at the same moments
         log = Log(campaign)

@@ -83,6 +83,8 @@ class Calls(RuleBasedStateMachine):
         self.version = 0
         self.records: dict[str, Record] = {}
         self.bytes: dict[tuple[str, str], bytes] = {}
+        self.decided: list[tuple[Request, Decision]] = []
+        """Every sign-up, and what it was answered with."""
         self.is_sound = False
 
     @initialize(shape=shapes())
@@ -174,6 +176,7 @@ class Calls(RuleBasedStateMachine):
             for each, decision in zip(requests, given, strict=True)
         ]
         await self._heard()
+        self.decided += zip(requests, given, strict=True)
         for request, answer, decision in zip(requests, answers, given, strict=True):
             self._compare(answer, decision)
             if answer.shown and answer.outcome != "already_in" and request.key:
@@ -447,11 +450,13 @@ SETTINGS: Final = settings(
 
 
 @contextmanager
-def benches(redis_url: str, data_directory: Path, ttl_s: int = LONG_S) -> Iterator[Bench]:
-    """The engine's parts on an empty Redis, with a ledger in SQLite."""
+def benches(
+    redis_url: str, data_directory: Path, ttl_s: int = LONG_S, database_url: str | None = None
+) -> Iterator[Bench]:
+    """The engine's parts on an empty Redis, with a ledger in SQLite unless another is named."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         stack = AsyncExitStack()
-        ledger = f"sqlite:///{data_directory}/ledger.db"
+        ledger = database_url or f"sqlite:///{data_directory}/ledger.db"
         opened = runner.run(stack.enter_async_context(open_stand(redis_url, ledger, data_directory)))
         runner.run(opened.runtime.server.client.flushall())
         try:

@@ -158,6 +158,21 @@ WHERE campaign = $1 AND seq > $2
 ORDER BY seq
 LIMIT $3
 
+-- sign_ups --
+-- A member's enrollments of a campaign up to seq $3, the newest first. By the member: the order invites to go through
+-- the whole campaign instead.
+WITH own AS MATERIALIZED (
+    SELECT * FROM enrollments WHERE member = $2
+)
+SELECT
+    campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    wish, turn,
+    0 AS position
+FROM own
+WHERE campaign = $1 AND seq <= $3
+ORDER BY seq DESC
+LIMIT $4
+
 -- seats --
 -- The number of seats taken, per pool.
 SELECT offering, pool, count(*) FROM seats WHERE campaign = $1 GROUP BY offering, pool

@@ -136,6 +136,17 @@ WHERE campaign = ?1 AND seq > ?2
 ORDER BY seq
 LIMIT ?3
 
+-- sign_ups --
+-- A member's enrollments of a campaign up to seq ?3, the newest first.
+SELECT
+    campaign, enrollment, offering, member, pool, status, seat, seq, version, expires_at, decided_at, queues,
+    wish, turn,
+    0 AS position
+FROM enrollments INDEXED BY enrollments_by_member
+WHERE member = ?2 AND campaign = ?1 AND seq <= ?3
+ORDER BY seq DESC
+LIMIT ?4
+
 -- seats --
 -- The number of seats taken, per pool.
 SELECT offering, pool, count(*) FROM seats WHERE campaign = ?1 GROUP BY offering, pool

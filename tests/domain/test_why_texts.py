@@ -1,0 +1,64 @@
+"""Reasons in words: in both languages, for whatever can be told."""
+
+import string
+from datetime import timedelta, timezone
+from typing import get_args
+
+import pytest
+
+from engine.domain import account, refusal, why_texts
+from engine.domain.enrollment import Status
+from engine.domain.events import EventType
+
+CHINA = timezone(timedelta(hours=8))
+CAMPAIGNS_OWN = {"published", "opened", "closed", "draw_began", "draw_ended", "released", "threshold_met"}
+CAMPAIGNS_OWN |= {"codes_issued", "code_revoked", "merged"}
+TABLES = {
+    f"{name}/{key}": text
+    for name in ("REFUSALS", "STEPS", "CHANCES", "BY", "CAUSES", "LISTS")
+    for key, text in getattr(why_texts, name).items()
+} | {
+    name: getattr(why_texts, name)
+    for name in (
+        "CUT_OFF",
+        "WAITLIST_FULL",
+        "KEPT",
+        "LACKING",
+        "BY_CODE",
+        "NUMBER",
+        "QUEUE",
+        "MOVED",
+        "PASSED",
+        "DRAWN",
+        "CUT",
+    )
+}
+
+
+def placeholders(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name is not None}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_both_languages_say_the_same(name: str) -> None:
+    zh, en = TABLES[name]
+    assert zh
+    assert en.isascii()
+    # Who signed up is said in English, which needs a subject.
+    assert placeholders(zh) | {"by"} == placeholders(en) | {"by"}
+
+
+def test_every_kind_has_words() -> None:
+    assert set(get_args(refusal.ChanceKind)) == set(why_texts.CHANCES)
+    assert set(get_args(account.Cause)) == set(why_texts.CAUSES)
+    assert set(get_args(account.By)) == set(why_texts.BY)
+    codes = {key.partition("_per_")[0] for key in why_texts.REFUSALS}
+    assert set(get_args(refusal.Code)) == codes
+    for kind in set(get_args(EventType)) - CAMPAIGNS_OWN:
+        assert kind in why_texts.STEPS or any(
+            f"{kind}_{each}" in why_texts.STEPS for each in get_args(Status)
+        )
+
+
+def test_instants_are_told_in_the_zone_of_the_document() -> None:
+    assert why_texts.when(1_795_831_200_123, CHINA) == "2026-11-28 10:00:00+08:00"
