@@ -2,11 +2,12 @@
 
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from engine.domain import strict_yaml
@@ -44,6 +45,8 @@ def test_reads_json(value: object) -> None:
 @each_parser
 @given(values)
 def test_reads_what_yaml_writes_of_text(value: object) -> None:
+    # YAML 1.1 takes 1e5 for text and writes it without quotes; for JSON it is a number.
+    assume(not re.fullmatch(r"-?[0-9]+[eE][+-]?[0-9]+", str(value)))
     written = yaml.safe_dump(str(value), allow_unicode=True)
     assert strict_yaml.loads(written.encode()) == str(value)
 
