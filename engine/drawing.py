@@ -27,7 +27,7 @@ from engine.domain.lottery import Lottery
 from engine.domain.share import NEVER_DRAWN, Share, Summary, weight
 from engine.ledger.protocol import Ledger
 from engine.live import keys
-from engine.live.decisions import Decisions
+from engine.live.decisions import CLOSED_OR_LOST, Decisions
 from engine.live.inspection import Inspector, Reading
 from engine.live.server import NothingRan, Server
 
@@ -220,19 +220,14 @@ class Drawing:
 
     async def _call(self, verb: str, campaign: str, *arguments: str | int | bytes) -> Progress | None:
         """How far the draw under way is; None when none may begin."""
-        while True:
-            status, *values = await self._server.call(verb, campaign, arguments)
-            match status.decode():
-                case outcome.DECIDED:
-                    number, settled, seq = values
-                    self._decisions.hear(campaign, seq)
-                    return Progress(int(number), int(settled))
-                case outcome.BEHIND:
-                    await self._decisions.advance(campaign)
-                case "wrong_state":
-                    return None
-                case _:
-                    raise NothingRan("the campaign's state is closed or not in Redis")
+        status, facts = await self._decisions.command(verb, campaign, *arguments)
+        if status == "wrong_state":
+            return None
+        if status != outcome.DECIDED:
+            raise NothingRan(CLOSED_OR_LOST)
+        number, settled, seq = facts
+        self._decisions.hear(campaign, seq)
+        return Progress(int(number), int(settled))
 
 
 def _give_way() -> None:

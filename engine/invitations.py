@@ -4,8 +4,7 @@ A code is told once, to whoever has it issued. Redis, the log and the ledger kno
 """
 
 import secrets
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -70,7 +69,7 @@ class Invitations:
         made = [_secret(campaign) for _ in range(terms.codes)]
         expires_at = milliseconds(terms.expires) if terms.expires else 0
         issued = Issue(terms.uses, terms.member or "", expires_at, [each.id for each in made])
-        status, facts = await self._call(
+        status, facts = await self._decisions.command(
             *("issue", campaign, offering, terms.pool, _encode(issued)),
             *(invitation.PER_OFFERING_MAX, actor, channel, self._backlog),
         )
@@ -83,7 +82,7 @@ class Invitations:
 
     async def revoke(self, campaign: str, offering: str, code: str, actor: str, channel: str) -> Listed | str:
         """Revoke a code by its id; enrollments that came in by it stay. Again, it changes nothing."""
-        status, facts = await self._call("revoke", campaign, offering, code, actor, channel)
+        status, facts = await self._decisions.command("revoke", campaign, offering, code, actor, channel)
         if status != outcome.DECIDED:
             return status
         self._decisions.hear(campaign, facts[0])
@@ -91,21 +90,11 @@ class Invitations:
 
     async def page(self, campaign: str, offering: str, limit: int, after: int = 0) -> list[Listed] | str:
         """Up to `limit` codes of an offering after the first `after` of them, in the order of issue."""
-        status, facts = await self._call("codes", campaign, offering, after, limit)
+        status, facts = await self._decisions.command("codes", campaign, offering, after, limit)
         if status != outcome.DECIDED:
             return status
         [found] = facts
         return [_listed(name.decode(), packed) for name, packed in zip(found[::2], found[1::2], strict=True)]
-
-    async def _call(
-        self, verb: str, campaign: str, *arguments: str | int | bytes
-    ) -> tuple[str, Sequence[Any]]:
-        """The status, and what else the script says."""
-        while True:
-            status, *facts = await self._server.call(verb, campaign, arguments)
-            if status.decode() != outcome.BEHIND:
-                return status.decode(), facts
-            await self._decisions.advance(campaign)
 
 
 def _secret(campaign: str) -> Secret:

@@ -24,7 +24,7 @@ from engine.domain.ladder import Advance, Entry, Line, Mark, Round
 from engine.domain.policies import advancement
 from engine.ledger.protocol import Ledger
 from engine.live import seats
-from engine.live.decisions import Decisions, enrollment_ids
+from engine.live.decisions import CLOSED_OR_LOST, Decisions, enrollment_ids
 from engine.live.server import NothingRan, Server
 
 ASSIGNED_AT_ONCE: Final = 200
@@ -171,19 +171,16 @@ class Ladder:
 
     async def _assign(self, decided: Round, part: Sequence[Line]) -> bool:
         rows = [(line.next_enrollment, line.member, line.next_pool, line.going) for line in part]
-        arguments = (decided.next, _encode(rows), decided.actor, decided.channel, self._backlog)
-        while True:
-            status, *values = await self._server.call("assign", decided.campaign, arguments)
-            match status.decode():
-                case outcome.DECIDED:
-                    self._decisions.hear(decided.campaign, values[0])
-                    return True
-                case outcome.BEHIND:
-                    await self._decisions.advance(decided.campaign)
-                case "wrong_state":
-                    return False
-                case _:
-                    raise NothingRan("the campaign's state is closed or not in Redis")
+        status, facts = await self._decisions.command(
+            "assign",
+            decided.campaign,
+            *(decided.next, _encode(rows), decided.actor, decided.channel, self._backlog),
+        )
+        if status == outcome.DECIDED:
+            self._decisions.hear(decided.campaign, facts[0])
+        elif status != "wrong_state":
+            raise NothingRan(CLOSED_OR_LOST)
+        return status == outcome.DECIDED
 
     async def nominations(self, definition: Definition, name: str) -> str | Refusal:
         """The medals of an offering's ranking as CSV. Raises Unavailable."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from engine.clock import Clock
 from engine.domain import campaign as documents
-from engine.domain import definition, document, lottery, outcome, policies, quotas
+from engine.domain import definition, document, lottery, policies, quotas
 from engine.domain.definition import Definition, milliseconds
 from engine.domain.faults import Fault
 from engine.ledger.protocol import Ledger
@@ -133,13 +133,9 @@ class Publisher:
             _new_lottery(campaign),
             "" if before_ms is None else str(before_ms),
         ]
-        reply = await self._server.call("publish", name, arguments)
-        while reply[0].decode() == outcome.BEHIND:
-            await self._decisions.advance(name)
-            reply = await self._server.call("publish", name, arguments)
-        status: str = reply[0].decode()
+        status, facts = await self._decisions.command("publish", name, *arguments)
         if status == "invalid":
-            return [_fault(campaign, *refusal) for refusal in _refusals.decode(reply[1])]
+            return [_fault(campaign, *refusal) for refusal in _refusals.decode(facts[0])]
         if status != "changed":
             return status
         if not registration.created:
@@ -151,9 +147,10 @@ class Publisher:
             await self._decisions.advance(name)
         except NothingRan:
             return "not_ready"
-        await self._catalog.announce(name, reply[1])
+        version, created, changed = facts
+        await self._catalog.announce(name, version)
         await self._catalog.load(name)
-        return Published(version=reply[1], created=bool(reply[2]), changed=bool(reply[3]))
+        return Published(version=version, created=bool(created), changed=bool(changed))
 
 
 def _new_lottery(campaign: documents.Campaign) -> bytes:

@@ -65,24 +65,24 @@ Hook: TypeAlias = Callable[[str, tuple[Any, ...]], Awaitable[None]]
 
 
 class Hooked:
-    """A server on which something happens after each call of a verb."""
+    """Decisions of which something follows each call of a verb."""
 
-    def __init__(self, server: Any, hook: Hook) -> None:
-        self._server = server
+    def __init__(self, decisions: Any, hook: Hook) -> None:
+        self._decisions = decisions
         self._hook = hook
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
+        return getattr(self._decisions, name)
 
-    async def call(self, verb: str, campaign: str, args: Any = ()) -> Any:
-        """As Server.call."""
-        answer = await self._server.call(verb, campaign, args)
-        await self._hook(verb, tuple(args))
+    async def command(self, verb: str, campaign: str, *args: Any) -> Any:
+        """As Decisions.command."""
+        answer = await self._decisions.command(verb, campaign, *args)
+        await self._hook(verb, args)
         return answer
 
 
 def drawing(stand: Stand, hook: Hook) -> Drawing:
     """Draws, with a hook."""
     opened = stand.runtime
-    server: Any = Hooked(opened.server, hook)
-    return Drawing(server, opened.ledger, opened.decisions, opened.clock, 1_000_000)
+    decisions: Any = Hooked(opened.decisions, hook)
+    return Drawing(opened.server, opened.ledger, decisions, opened.clock, 1_000_000)

@@ -1,6 +1,7 @@
 """Ballots from the entry to the last result, on a real Redis and both ledgers."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,8 @@ class Mortal:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._part, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
 
         async def step(*arguments: Any) -> Any:
             self._steps.append(name)
@@ -335,7 +338,8 @@ async def test_killed_at_each_step_it_ends_with_the_same_result(stand: Stand, la
         steps: list[str] = []
         server: Any = Mortal(opened.server, steps, dies_at, late=late)
         ledger: Any = Mortal(opened.ledger, steps, dies_at, late=late)
-        mortal = Drawing(server, ledger, opened.decisions, opened.clock, 1_000_000)
+        decisions: Any = Mortal(opened.decisions, steps, dies_at, late=late)
+        mortal = Drawing(server, ledger, decisions, opened.clock, 1_000_000)
         died = False
         try:
             await mortal.draw_if_due(within)

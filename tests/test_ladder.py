@@ -234,8 +234,8 @@ async def test_a_crash_between_any_two_parts_changes_nothing(
             raise Unknown("the reply was lost")
 
     opened = stand.runtime
-    server: Any = Hooked(opened.server, hook)
-    ladder = Ladder(server, opened.ledger, opened.decisions, opened.clock, 1_000_000)
+    decisions: Any = Hooked(opened.decisions, hook)
+    ladder = Ladder(opened.server, opened.ledger, decisions, opened.clock, 1_000_000)
     decided = await decide(stand, "heats")
     assert isinstance(decided, Round)
     if parts:
@@ -268,8 +268,8 @@ async def test_two_workers_at_once_and_who_declines_meanwhile(
         if verb == "assign":
             gone.append((await stand.cancel(first.next_enrollment, first.member)).outcome)
 
-    server: Any = Hooked(opened.server, hook)
-    ladders = [Ladder(server, opened.ledger, opened.decisions, opened.clock, 1_000_000) for _ in range(2)]
+    decisions: Any = Hooked(opened.decisions, hook)
+    ladders = [Ladder(opened.server, opened.ledger, decisions, opened.clock, 1_000_000) for _ in range(2)]
     assert await asyncio.gather(*(ladder.carry_out(decided) for ladder in ladders)) == [True, True]
     assert set(gone) == {"changed"}
     await agrees(stand)

@@ -199,6 +199,49 @@ def _merge(calls: Calls, pick: Random) -> None:
     calls.teardown()
 
 
+def _vote(calls: Calls, pick: Random) -> None:
+    """Polls that are met, some of them at once, or fail; and a second class behind the first."""
+    offerings = tuple(
+        Offering(
+            name,
+            (Pool("open", pick.randint(1, 2)),),
+            slot=pick.randrange(len(SLOTS)),
+            gives="second_class" if name == "three" and pick.random() < 0.6 else "poll",
+            demand=pick.randint(1, 4),
+            by_votes=pick.random() < 0.5,
+            kept=pick.random() < 0.4,
+            waiting_max=pick.randint(1, 4),
+            offers=pick.random() < 0.3,
+        )
+        for name in NAMES[:3]
+    )
+    calls.begin(Shape(offerings, _limits(pick), pick.random() < 0.5, pick.choice([0, 1, 2])))
+    for _ in range(14):
+        requests = [_request(calls, pick, pick.choice(NAMES[:3])) for _ in range(pick.randint(1, 4))]
+        calls._step(calls._sign_up(requests))
+        if pick.random() < 0.4:
+            changes = [(pick.randint(0, 5), "member") for _ in range(2)]
+            calls._step(calls._change(pick.choice(["cancel", "confirm", "decline"]), changes))
+        if pick.random() < 0.3:
+            shape = calls.oracle.shape
+            for name in pick.sample(NAMES[:3], 2):
+                shape = edited(shape, name, "demand", "", pick.randint(1, 3))
+            calls._step(calls._publish(shape))
+        if pick.random() < 0.3:
+            calls._step(calls._draw())
+    calls._step(calls._publish(collected(calls.oracle.shape)))
+    while calls.oracle.due():
+        calls._step(calls._draw())
+    calls.teardown()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_polls_and_second_classes(bench: Bench, seed: int) -> None:
+    for part in range(5):
+        calls = type("Calls", (Calls,), {"bench": bench})()
+        _vote(calls, Random(5 * seed + part))
+
+
 def _compete(calls: Calls, pick: Random) -> None:
     """A round whose results send the best on, with substitutes who come up when one leaves in time."""
     heats = Offering(

@@ -176,6 +176,23 @@ async def test_a_poll_that_failed_is_not_held_again(stand: Stand) -> None:
     assert again == [Fault("/offerings/0/policy/until", "draw_is_over")]
 
 
+async def test_votes_and_lots_are_not_mixed(stand: Stand) -> None:
+    """Two polls open in the same moment, and their orders are of two kinds: two draws."""
+    choices: list[dict[str, Any]] = [{"seats_by": "draw"}, {"seats_by": "votes"}]
+    await stand.publish(campaign(*(poll(f"p{n}", 9, choice=choices[n]) for n in range(2))))
+    for name in ("p0", "p1"):
+        for number in range(3):
+            await enter(stand, f"m{number}", name)
+    await stand.publish(campaign(*(poll(f"p{n}", 3, choice=choices[n]) for n in range(2))))
+    log = [each.header for each in await stand.log() if each.header.type == "threshold_met"]
+    assert len({header.at for header in log}) == 1
+    drawings = [await drawn(stand, number) for number in (1, 2)]
+    assert [draw.verify(each) for each in drawings] == [[], []]
+    assert [each.order for each in drawings] == ["lottery", "votes"]
+    assert [await stand.runtime.drawing.number(CAMPAIGN, name) for name in ("p0", "p1")] == [1, 2]
+    await agrees(stand)
+
+
 async def test_under_a_thousand_votes_at_once_one_offering_opens(stand: Stand) -> None:
     """Of a menu of four, the one that has the threshold, once; the others stay polls."""
     menu = {"latin": 400, "ballet": 399, "yoga": 150, "tai-chi": 51}
@@ -233,6 +250,19 @@ async def test_a_second_class_opens_when_enough_wait(stand: Stand) -> None:
     counts = await stand.runtime.counts.read(CAMPAIGN)
     assert counts
     assert (counts.waiting("soap"), counts.taken("second", "open")) == (2, 2)
+    await agrees(stand)
+
+
+async def test_the_place_in_the_queue_is_not_given_up_for_another_queue(stand: Stand) -> None:
+    await stand.publish(
+        campaign(offering(waitlist={"size_max": 9}), second(waiting=1, waitlist={"size_max": 9}))
+    )
+    await outcomes(stand, "soap", "m0", "m1", "m2", "m3")
+    assert await outcomes(stand, "second", "a", "b", "c") == ["confirmed", "confirmed", "waitlisted"]
+    assert await outcomes(stand, "second", "m2") == ["sold_out"]
+    mine = await stand.decisions.mine(CAMPAIGN, "m2")
+    assert isinstance(mine, list)
+    assert [(each.record.offering, each.position) for each in mine if each.record] == [("soap", 1)]
     await agrees(stand)
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -25,6 +25,9 @@ ENROLLMENT_BYTES: Final = 12
 """96 random bits make an enrollment's id, 16 characters, that cannot be guessed."""
 ENROLLMENTS_DRAWN: Final = 256
 """Ids made of one reading of the system's random numbers."""
+
+
+CLOSED_OR_LOST: Final = "the campaign's state is closed or not in Redis"
 
 
 class Decision(Struct, frozen=True, array_like=True):
@@ -181,7 +184,20 @@ class Decisions:
             if status == outcome.DECIDED:
                 return int(float(reply[1])) if reply[1] else None
             if status != outcome.BEHIND:
-                raise NothingRan("the campaign's state is closed or not in Redis")
+                raise NothingRan(CLOSED_OR_LOST)
+
+    async def command(
+        self, verb: str, campaign: str, *arguments: str | int | bytes
+    ) -> tuple[str, Sequence[Any]]:
+        """Call a verb that is in no batch, of a campaign that is advanced as far as it needs; status and facts.
+
+        Raises NothingRan or Unknown.
+        """
+        while True:
+            status, *facts = await self._server.call(verb, campaign, arguments)
+            if status.decode() != outcome.BEHIND:
+                return status.decode(), facts
+            await self.advance(campaign)
 
     async def drain(self) -> None:
         """Wait until everything that was asked is answered."""

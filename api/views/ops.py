@@ -1,0 +1,52 @@
+"""How the deployment does."""
+
+from msgspec import Struct
+
+from api.views.values import Count, Seconds
+from engine.config import Durability
+
+
+class CampaignStatus(Struct, frozen=True):
+    """How a campaign does, for ops."""
+
+    campaign: str
+    ready: bool
+    """False for a campaign whose state in Redis is closed, lost, or out of reach: then its numbers are 0."""
+    version: Count
+    seq: Count
+    decisions: dict[str, int]
+    """By outcome, over all processes of this machine since they started."""
+    taken: Count
+    waiting: Count
+    stream_entries: Count
+    pending_entries: Count
+    """Events that are not in the ledger yet."""
+    lag_s: Seconds | None
+    """The age of the oldest of them, 0 for none; null when it is not known."""
+    dead_letters: Count
+
+
+class BatchStatus(Struct, frozen=True):
+    """The batches of a verb, over all processes of this machine since they started."""
+
+    calls: Count
+    """Calls of Redis."""
+    entries: Count
+    """Requests that they decided."""
+    entries_mean: float
+
+
+class OpsStatus(Struct, frozen=True):
+    """How the deployment does, for ops."""
+
+    campaigns: list[CampaignStatus]
+    queue_entries: Count
+    """Requests that wait to be sent to Redis, over all processes of this machine."""
+    batches: dict[str, BatchStatus]
+    """By verb."""
+    fsync_s: Seconds | None
+    """How long a write waits for Redis's disk, the median of the last minute; null with durability memory."""
+    durability: Durability
+    ledger_ready: bool
+    """False while the ledger does not answer: what is said of it is then what it said last."""
+    build: str
