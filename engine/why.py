@@ -1,6 +1,6 @@
 """Why: what a member asks after a refusal or of an enrollment, answered from the ledger's log alone.
 
-`domain/refusal.py` and `domain/account.py` explain; here the recorded facts are gathered, and waited for where the
+`domain/why` explains; here the recorded facts are gathered, and waited for where the
 ledger is a moment behind.
 """
 
@@ -14,15 +14,16 @@ import msgspec
 from msgspec import Struct
 
 from engine.clock import Clock
-from engine.domain import account, refusal
 from engine.domain import campaign as documents
-from engine.domain.account import Account
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
 from engine.domain.history import History
 from engine.domain.person import Person
-from engine.domain.refusal import Asked, Mine, Refusal, Terms
 from engine.domain.share import Cut, Share
+from engine.domain.why import account, asked, refusal
+from engine.domain.why.account import Account
+from engine.domain.why.asked import Asked, Mine, Terms
+from engine.domain.why.refusal import Refusal
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
 from engine.live.decisions import Decision
@@ -186,7 +187,7 @@ class Explainer:
             if definition is None:
                 return None
             document = await asyncio.to_thread(_document.decode, definition.document)
-            found = await asyncio.to_thread(refusal.terms, document, version)
+            found = await asyncio.to_thread(asked.terms, document, version)
             self._terms[campaign, version] = found
             if len(self._terms) > TERMS_KEPT:
                 self._terms.popitem(last=False)

@@ -168,6 +168,15 @@ async def test_the_document_may_change_after_the_opening(stand: Stand) -> None:
     await agrees(stand)
 
 
+async def test_a_document_between_the_threshold_and_the_draw_delays_nothing(stand: Stand) -> None:
+    await stand.publish(campaign(poll()))
+    votes = [await enter(stand, f"m{number}") for number in range(3)]
+    await stand.publish(campaign(poll(capacity=3)))
+    await drawn(stand)
+    assert await statuses(stand, *votes) == ["confirmed"] * 3
+    await agrees(stand)
+
+
 async def test_a_poll_that_failed_is_not_held_again(stand: Stand) -> None:
     await stand.publish(campaign(poll()))
     await stand.publish(campaign(poll(choice={"until": PAST})))

@@ -14,11 +14,11 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from engine.domain import events
-from engine.domain.account import Account
 from engine.domain.enrollment import SEATED, Record
 from engine.domain.events import Event
 from engine.domain.person import Person
-from engine.domain.refusal import Refusal
+from engine.domain.why.account import Account
+from engine.domain.why.refusal import Refusal
 from engine.live.decisions import Decision
 from engine.workers.recorder import Recorder
 from tests import test_drawing, test_grace, test_polls

@@ -12,7 +12,7 @@ from api.call import Call
 from api.handlers import enrollments
 from engine.domain.campaign import ID_PATTERN
 from engine.domain.faults import Fault
-from engine.domain.refusal import Code
+from engine.domain.why.guards import Code
 
 SEQ_MAX: Final = 2**53
 

@@ -8,13 +8,14 @@ from msgspec import Meta, Struct
 
 from api.views.values import Count, Moment, moment
 from engine.domain import campaign as documents
-from engine.domain import refusal, why_texts
-from engine.domain.account import Account, By, Cause
 from engine.domain.enrollment import Status
 from engine.domain.events import EventType
 from engine.domain.faults import Language
 from engine.domain.instants import iso
-from engine.domain.refusal import Chance, ChanceKind, Refusal
+from engine.domain.why import guards, texts
+from engine.domain.why.account import Account, By, Cause
+from engine.domain.why.chances import Chance, ChanceKind
+from engine.domain.why.refusal import Refusal
 from engine.why import Explained
 
 
@@ -74,7 +75,7 @@ class RefusalReason(Struct, frozen=True):
 
     campaign: str
     offering: str
-    code: refusal.Code
+    code: guards.Code
     """As it was answered; `none` where by the records nothing stood against it."""
     detail: str
     """The same in words."""
@@ -180,7 +181,7 @@ def refusal_reason(campaign: str, explained: Explained[Refusal], language: Langu
         campaign=campaign,
         offering=told.offering,
         code=told.code,
-        detail=why_texts.refusal(told, zone, language),
+        detail=texts.refusal(told, zone, language),
         as_of_seq=told.seq,
         at=iso(told.at),
         version=told.version,
@@ -224,7 +225,7 @@ def enrollment_reason(campaign: str, explained: Explained[Account], language: La
         offering=told.offering,
         enrollment=told.enrollment,
         status=told.status,
-        detail=why_texts.account(told, zone, language),
+        detail=texts.account(told, zone, language),
         as_of_seq=told.seq,
         at=iso(told.at),
         number=told.number,
@@ -240,7 +241,7 @@ def enrollment_reason(campaign: str, explained: Explained[Account], language: La
                 position=step.position or None,
                 expires_at=moment(step.expires_at),
                 cause=step.cause,
-                detail=why_texts.step(step, zone, language),
+                detail=texts.step(step, zone, language),
             )
             for step in told.steps
         ],
@@ -266,7 +267,7 @@ def _chances(chances: Sequence[Chance], zone: tzinfo, language: Language) -> lis
             since=moment(chance.since),
             until=moment(chance.until),
             free=chance.free if chance.kind in ("release", "merge", "other_pool", "other_offering") else None,
-            detail=why_texts.chance(chance, zone, language),
+            detail=texts.chance(chance, zone, language),
         )
         for chance in chances
     ]

@@ -8,8 +8,8 @@ from msgspec import structs
 from engine.commands import apply
 from engine.commands.supervisor import Failed
 from engine.config import Settings
-from engine.domain import why_texts
 from engine.domain.person import Person
+from engine.domain.why import texts
 from engine.runtime import Runtime, open_runtime
 
 
@@ -23,9 +23,9 @@ async def enrollment(settings: Settings, campaign: str, name: str) -> int:
     if isinstance(explained, str):
         raise Failed(_text(explained))
     language = apply.language()
-    print(why_texts.account(explained.told, explained.zone, language))
+    print(texts.account(explained.told, explained.zone, language))
     for chance in explained.told.chances:
-        print(f"- {why_texts.chance(chance, explained.zone, language)}")
+        print(f"- {texts.chance(chance, explained.zone, language)}")
     return 0
 
 
@@ -44,9 +44,9 @@ async def refusal(
     if isinstance(explained, str):
         raise Failed(_text(explained))
     language = apply.language()
-    print(f"{explained.told.code}: {why_texts.refusal(explained.told, explained.zone, language)}")
+    print(f"{explained.told.code}: {texts.refusal(explained.told, explained.zone, language)}")
     for chance in explained.told.chances:
-        print(f"- {why_texts.chance(chance, explained.zone, language)}")
+        print(f"- {texts.chance(chance, explained.zone, language)}")
     return 0
 
 

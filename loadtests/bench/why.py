@@ -20,13 +20,14 @@ from typing import Final
 import msgspec
 
 from engine.clock import SystemClock
-from engine.domain import definition, document, refusal
+from engine.domain import definition, document
 from engine.domain.campaign import Campaign
 from engine.domain.enrollment import Record
 from engine.domain.events import SCHEMA, Event, Header
 from engine.domain.history import History
 from engine.domain.person import Person
-from engine.domain.refusal import Asked
+from engine.domain.why import asked, refusal
+from engine.domain.why.asked import Asked
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Ledger
 from engine.replay import Replay
@@ -103,7 +104,7 @@ async def ask(ledger: Ledger, history: History) -> float:
     """The CPU of a question, in seconds."""
     found = await ledger.definition(CAMPAIGN)
     assert found is not None
-    terms = refusal.terms(msgspec.json.decode(found.document, type=Campaign), 1)
+    terms = asked.terms(msgspec.json.decode(found.document, type=Campaign), 1)
     seqs = [random.randint(1, history.seq) for _ in range(QUESTIONS)]
     began = time.process_time()
     for seq in seqs:

@@ -7,14 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.domain import document, refusal, why_texts
+from engine.domain import document
 from engine.domain.campaign import Campaign, Instant
 from engine.domain.definition import milliseconds
 from engine.domain.enrollment import Record
 from engine.domain.events import SCHEMA, Event, Header
 from engine.domain.history import History
 from engine.domain.person import Person
-from engine.domain.refusal import Asked, Mine, Refusal, Terms
+from engine.domain.why import asked, chances, refusal, texts
+from engine.domain.why.asked import Asked, Mine, Terms
+from engine.domain.why.refusal import Refusal
 
 OPENS = "2026-11-28T10:00:00+08:00"
 CLOSES = "2026-12-04T18:00:00+08:00"
@@ -52,7 +54,7 @@ def terms(*offerings: dict[str, Any], **rules: Any) -> Terms:
         }
     )
     assert isinstance(validated, Campaign), validated
-    return refusal.terms(validated, 1)
+    return asked.terms(validated, 1)
 
 
 class Told:
@@ -227,7 +229,7 @@ def test_a_pool_for_codes_alone() -> None:
         "not_eligible",
         [(True, [])],
     )
-    assert "invitation code opens the pool guests" in why_texts.refusal(found, UTC, "en")
+    assert "invitation code opens the pool guests" in texts.refusal(found, UTC, "en")
 
 
 def test_a_full_waitlist_is_the_last_that_is_looked_at() -> None:
@@ -320,4 +322,4 @@ def test_other_offerings_are_such_that_a_seat_would_have_been_given() -> None:
     )
     found = explain(made, published())
     others = [each.offering for each in found.chances if each.kind == "other_offering"]
-    assert others == names[: refusal.OTHERS_MAX]
+    assert others == names[: chances.OTHERS_MAX]

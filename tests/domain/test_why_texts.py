@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from engine.domain import account, refusal, why_texts
 from engine.domain.enrollment import Status
 from engine.domain.events import EventType
+from engine.domain.why import account, chances, guards, texts
 
 CHINA = timezone(timedelta(hours=8))
 CAMPAIGNS_OWN = {"published", "opened", "closed", "draw_began", "draw_ended", "released", "threshold_met"}
@@ -16,9 +16,9 @@ CAMPAIGNS_OWN |= {"codes_issued", "code_revoked", "merged"}
 TABLES = {
     f"{name}/{key}": text
     for name in ("REFUSALS", "STEPS", "CHANCES", "BY", "CAUSES", "LISTS")
-    for key, text in getattr(why_texts, name).items()
+    for key, text in getattr(texts, name).items()
 } | {
-    name: getattr(why_texts, name)
+    name: getattr(texts, name)
     for name in (
         "CUT_OFF",
         "WAITLIST_FULL",
@@ -49,16 +49,14 @@ def test_both_languages_say_the_same(name: str) -> None:
 
 
 def test_every_kind_has_words() -> None:
-    assert set(get_args(refusal.ChanceKind)) == set(why_texts.CHANCES)
-    assert set(get_args(account.Cause)) == set(why_texts.CAUSES)
-    assert set(get_args(account.By)) == set(why_texts.BY)
-    codes = {key.partition("_per_")[0] for key in why_texts.REFUSALS}
-    assert set(get_args(refusal.Code)) == codes
+    assert set(get_args(chances.ChanceKind)) == set(texts.CHANCES)
+    assert set(get_args(account.Cause)) == set(texts.CAUSES)
+    assert set(get_args(account.By)) == set(texts.BY)
+    codes = {key.partition("_per_")[0] for key in texts.REFUSALS}
+    assert set(get_args(guards.Code)) == codes
     for kind in set(get_args(EventType)) - CAMPAIGNS_OWN:
-        assert kind in why_texts.STEPS or any(
-            f"{kind}_{each}" in why_texts.STEPS for each in get_args(Status)
-        )
+        assert kind in texts.STEPS or any(f"{kind}_{each}" in texts.STEPS for each in get_args(Status))
 
 
 def test_instants_are_told_in_the_zone_of_the_document() -> None:
-    assert why_texts.when(1_795_831_200_123, CHINA) == "2026-11-28 10:00:00+08:00"
+    assert texts.when(1_795_831_200_123, CHINA) == "2026-11-28 10:00:00+08:00"

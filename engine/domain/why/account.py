@@ -8,13 +8,13 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-from engine.domain import refusal
 from engine.domain.definition import PackedOffering
 from engine.domain.enrollment import Record, Status
 from engine.domain.events import Event, EventType
 from engine.domain.history import Given, History
-from engine.domain.refusal import Chance
 from engine.domain.share import Cut, Share
+from engine.domain.why import guards
+from engine.domain.why.chances import Chance
 
 By = Literal["self", "officer", "system"]
 """Who caused a step: the member, somebody else who may, or time and the engine."""
@@ -147,7 +147,7 @@ def _chances(history: History, offering: PackedOffering | None, record: Record) 
     if offering is None:
         return
     name, now = record.offering, history.at(history.seq)
-    is_over = refusal.has_had_its_draw(history, name, offering, history.seq)
+    is_over = guards.has_had_its_draw(history, name, offering, history.seq)
     match record.status:
         case "entered":
             yield Chance("draw", name, since=offering.collects)

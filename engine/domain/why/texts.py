@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Final
 
-from engine.domain.account import Account, Step
 from engine.domain.faults import Language
-from engine.domain.refusal import Chance, Refusal
+from engine.domain.why.account import Account, Step
+from engine.domain.why.chances import Chance
+from engine.domain.why.refusal import Refusal
 
 Text = tuple[str, str]
 """zh, en."""
