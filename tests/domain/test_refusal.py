@@ -77,10 +77,16 @@ class Told:
 
 
 def explain(
-    terms: Terms, told: Told, *mine: Mine, wanted: str = "", unit: str = "b", name: str = "paper"
+    terms: Terms,
+    told: Told,
+    *mine: Mine,
+    wanted: str = "",
+    unit: str = "b",
+    name: str = "paper",
+    code: str = "",
 ) -> Refusal:
     person = Person("m", unit=unit)
-    return refusal.explain(Asked(told.history, terms, told.history.seq, person, mine, name, wanted))
+    return refusal.explain(Asked(told.history, terms, told.history.seq, person, mine, name, wanted), code)
 
 
 def published(at: int = instant(OPENS)) -> Told:
@@ -230,6 +236,33 @@ def test_a_pool_for_codes_alone() -> None:
         [(True, [])],
     )
     assert "invitation code opens the pool guests" in texts.refusal(found, UTC, "en")
+
+
+def test_whose_code_opened_a_full_pool() -> None:
+    told = published()
+    told.seat("paper", "guests")
+    codes = [{"pool": name, "capacity": size, "codes": True} for name, size in (("guests", 1), ("others", 9))]
+    made = terms(offering("paper", pools=codes))
+    assert explain(made, told).code == "not_eligible"
+    assert explain(made, told, code="not_eligible").code == "not_eligible"
+    found = explain(made, told, code="sold_out")
+    assert (found.code, [pool.may_take for pool in found.pools]) == ("sold_out", [True, False])
+    assert explain(terms(offering("paper", pools=KEPT)), told, code="sold_out").code == "not_eligible"
+
+
+@pytest.mark.parametrize("unit", ["a", "b"])
+def test_nobody_signs_up_for_a_round(unit: str) -> None:
+    competition: Any = {"kind": "competition", "results": {}, "pools": [{"pool": "all", "capacity": 9}]}
+    final: Any = competition | {"pools": [{"pool": "all", "capacity": 9, "eligible": {"units": ["a"]}}]}
+    heats = offering("heats", **competition | {"pools": final["pools"]})
+    policy = {"name": "advancement", "from": "heats", "best": 1}
+    made = terms(heats, offering("paper", day=6, policy=policy, **final))
+    found = explain(made, published(), unit=unit)
+    assert (found.code, found.rule) == ("not_eligible", "/offerings/1/policy")
+    assert [each.kind for each in found.chances] == (["other_offering"] if unit == "a" else [])
+    assert "attributes" not in (said := texts.refusal(found, UTC, "en"))
+    assert "nobody signed up for this round" in said
+    assert "units" not in said
 
 
 def test_a_full_waitlist_is_the_last_that_is_looked_at() -> None:

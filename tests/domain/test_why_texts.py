@@ -20,6 +20,7 @@ TABLES = {
 } | {
     name: getattr(texts, name)
     for name in (
+        "NO_SIGN_UP",
         "CUT_OFF",
         "WAITLIST_FULL",
         "KEPT",

@@ -49,7 +49,8 @@ class Asked(Struct, frozen=True):
     offering: str
     wanted: str = ""
     """The one pool that was asked for, or ""."""
-
+    opened: str = ""
+    """The pool that an invitation code opened, or ""."""
     later: int = 0
     """A moment between the seq and the next one, at which the question is asked; 0 for the time of the seq."""
 
@@ -93,7 +94,7 @@ def pools_for(asked: Asked, name: str, wanted: str = "") -> list[PackedPool]:
         pool
         for pool in asked.terms.offerings[name].pools
         if wanted in ("", pool.pool)
-        and (pool.pool in admitted or (admitted and (pool.open or 0 < pool.releases <= asked.now)))
+        and (pool.pool in admitted or pool.pool == asked.opened or (admitted and (pool.open or 0 < pool.releases <= asked.now)))
     ]
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from engine.domain import campaign as documents
 from engine.domain.definition import PackedOffering, PackedPool
 from engine.domain.history import History
-from engine.domain.policies import ballot, poll
+from engine.domain.policies import advancement, ballot, poll
 from engine.domain.why.asked import Asked, Mine, free_seats, opens_to, pools_for, takes_from
 
 Code = Literal[
@@ -54,7 +54,8 @@ def decide(asked: Asked) -> Found:
         return Found("not_open", f"{path}/policy")
     may_take = pools_for(asked, asked.offering, asked.wanted)
     if not may_take:
-        return Found("not_eligible", f"{path}/pools")
+        is_round = offering.policy == advancement.POLICY.name
+        return Found("not_eligible", f"{path}/policy" if is_round else f"{path}/pools")
     for each in asked.mine:
         if each.offering == asked.offering:
             return Found("already_in", mine=[each])

@@ -77,9 +77,10 @@ def explain(asked: Asked, code: str = "") -> Refusal:
     """Why. The offering, and the pool if one was asked for, are in the document.
 
     Nearly all that time brings about has a seq. Where a moment that has none lies between the seq and the next, more
-    than one answer may be right: then it is the one with the `code`, if there is one.
+    than one answer may be right: then it is the one with the `code`, if there is one. So it is where an invitation code
+    may have opened a pool, which is not recorded.
     """
-    candidates = [(each, decide(each)) for each in (asked, *_moments(asked))]
+    candidates = [(each, decide(each)) for each in (asked, *_moments(asked), *_opened(asked, code))]
     asked, found = next((candidate for candidate in candidates if candidate[1].code == code), candidates[0])
     offering = asked.terms.offerings[asked.offering]
     history, seq = asked.history, asked.seq
@@ -115,6 +116,15 @@ def _moments(asked: Asked) -> Iterator[Asked]:
         # What ends at the close has the seq of that.
         if asked.now < moment <= after and moment != offering.closes:
             yield msgspec.structs.replace(asked, later=moment)
+
+
+def _opened(asked: Asked, code: str) -> Iterator[Asked]:
+    """The same question by a code for each pool that takes some, where it was refused by a guard behind that."""
+    if code in ("already_in", "not_ready", "limit_reached", "overlap", "sold_out"):
+        for pool in asked.terms.offerings[asked.offering].pools:
+            if pool.codes:
+                opened = msgspec.structs.replace(asked, opened=pool.pool)
+                yield from (opened, *_moments(opened))
 
 
 def _pools(asked: Asked) -> list[PoolFact]:

@@ -34,7 +34,8 @@ def refusal(told: Refusal, zone: tzinfo, language: Language) -> str:
         "max": told.limit.max if told.limit else told.votes_max,
         "count": len(told.mine),
     }
-    sentences = [REFUSALS[_refusal_key(told)]]
+    is_of_round = told.code == "not_eligible" and told.rule.endswith("/policy")
+    sentences = [NO_SIGN_UP if is_of_round else REFUSALS[_refusal_key(told)]]
     last = max((pool for pool in told.pools if pool.may_take), key=lambda pool: pool.last_given, default=None)
     if told.code == "sold_out":
         if last and last.last_given:
@@ -45,7 +46,7 @@ def refusal(told: Refusal, zone: tzinfo, language: Language) -> str:
         elif told.waiting_max:
             sentences.append(WAITLIST_FULL)
     lines = [_said(text, language).format_map(facts) for text in sentences]
-    if told.code == "not_eligible":
+    if told.code == "not_eligible" and not is_of_round:
         lines += [_lacking(pool.pool, pool.lacking, language) for pool in told.pools if pool.lacking]
         lines += [_said(BY_CODE, language).format(pool=pool.pool) for pool in told.pools if pool.codes]
     return _joined(lines, language)
@@ -205,6 +206,10 @@ REFUSALS: Final[dict[str, Text]] = {
         ),
     ),
 }
+NO_SIGN_UP: Final = (
+    "截至序号 {seq}，这一轮不接受报名：名额归上一轮的优胜者。",
+    "As of seq {seq} nobody signed up for this round: its seats go to the best of the round before.",
+)
 CUT_OFF: Final = (
     "最后一个名额在序号 {last}（{last_at}）给出。",
     "The last seat was given at seq {last} ({last_at}).",
