@@ -9,6 +9,7 @@ import datetime
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import openpyxl
@@ -101,6 +102,7 @@ def _texts(cells: Any) -> Iterator[str | Fault]:
         elif isinstance(value, bool | str):
             yield str(value)
         elif isinstance(value, int | float):
-            yield format(value, ".15g")
+            # A spreadsheet's own notation for what is small or large is none that a score may have.
+            yield format(Decimal(format(value, ".15g")), "f")
         else:
             yield value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)

@@ -285,6 +285,8 @@ def _check_competition(offering: Any, path: Path, found: Found) -> None:
         for index, tie in enumerate(results.ties or []):
             if tie.column in (MEMBER, SCORE):
                 found.add(((ties, index), "column"), "reserved_column", name=tie.column)
+            elif tie.column is not None and tie.column != tie.column.strip():
+                found.add(((ties, index), "column"), "blanks_around")
 
 
 def _check_round(offering: Any, path: Path, found: Found) -> None:

@@ -227,6 +227,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "no_medal": ("至少要有一枚奖牌。", "There must be at least one medal."),
     "reserved_column": ("“{name}”列另有用途。", 'The column "{name}" has another meaning.'),
+    "blanks_around": (
+        "前后不得有空白，表格的列名会去掉空白。",
+        "Must not have blanks around it: no column of a file is read with them.",
+    ),
     "not_an_earlier_round": (
         "必须是本批次中排在前面的活动。",
         "Must be an offering that stands earlier in the campaign.",

@@ -632,6 +632,7 @@ HEATS, FINAL = "/offerings/0", "/offerings/1"
         (f"{HEATS}/pools/0/eligible", None, [("0", "leads_nowhere")]),
         (f"{HEATS}/results", None, [("results", "no_results_rule")]),
         (f"{HEATS}/results/ties/0/column", "score", [("column", "reserved_column")]),
+        (f"{HEATS}/results/ties/0/column", " time", [("column", "blanks_around")]),
         (f"{HEATS}/results/ties", [{"column": "time"}, {"column": "time"}], [("column", "duplicate")]),
         (f"{HEATS}/kind", "workshop", [("kind", "not_a_competition")]),
         (f"{FINAL}/kind", "workshop", [("kind", "not_a_competition")]),
