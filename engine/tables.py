@@ -14,8 +14,10 @@ from typing import Any, Final
 
 import openpyxl
 
+from engine import workbook
 from engine.domain.faults import Fault, fault
 from engine.domain.ladder import ROWS_MAX, Row
+from engine.workbook import COLUMNS_MAX
 
 CSV: Final = "text/csv"
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -25,7 +27,6 @@ SUFFIXES: Final[Mapping[str, str]] = {".csv": CSV, ".xlsx": XLSX}
 BYTES_MAX: Final = 4 * 1024 * 1024
 UNPACKED_BYTES_MAX: Final = 32 * 1024 * 1024
 PARTS_MAX: Final = 1_000
-COLUMNS_MAX: Final = 64
 _FORMULA: Final = fault("formula")
 _TOO_MANY: Final = fault("too_many", max=ROWS_MAX)
 
@@ -65,8 +66,10 @@ def read_xlsx(data: bytes) -> list[Row] | Fault:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
-        if len(parts) > PARTS_MAX or sum(part.file_size for part in parts) > UNPACKED_BYTES_MAX:
-            return fault("not_a_workbook")
+            if len(parts) > PARTS_MAX or sum(part.file_size for part in parts) > UNPACKED_BYTES_MAX:
+                return fault("not_a_workbook")
+            if not workbook.is_within_bounds(archive):
+                return fault("too_much_in_it")
         # Without read_only it would hold a cell for each that a forged sheet claims to have.
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
         try:

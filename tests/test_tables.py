@@ -9,6 +9,7 @@ import openpyxl
 import pytest
 
 from engine import tables
+from engine import workbook as bounds
 from engine.domain.faults import Fault, fault
 from engine.domain.ladder import ROWS_MAX, Row
 
@@ -112,6 +113,7 @@ def test_a_stray_cell_far_out() -> None:
 
 SHEET = b"""<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">
 <c r="A1" t="inlineStr"><is><t>%s</t></is></c></row></sheetData></worksheet>"""
+SHEETS = SHEET[: SHEET.index(b"<row")] + b"%s</sheetData></worksheet>"
 LAUGHS = (
     b"""<?xml version="1.0"?><!DOCTYPE s [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>"""
 )
@@ -138,6 +140,34 @@ def test_a_sheet_by_hand() -> None:
 def test_workbooks_that_are_made_to_break(data: bytes) -> None:
     assert len(data) < tables.BYTES_MAX
     assert tables.read_xlsx(data) == fault("not_a_workbook")
+
+
+def test_a_sheet_of_whole_rows() -> None:
+    row = b"<row>" + b"<c><v>1</v></c>" * 10 + b'<c s="0"/>' * (tables.COLUMNS_MAX - 10) + b"</row>"
+    found = cells(tables.read_xlsx(repacked(workbook(["a"]), sheet1=SHEETS % (row * 1_000))))
+    assert found == [["1"] * 10] * 1_000
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"styles": b"<x>" + b"<font/>" * bounds.OTHER_ELEMENTS_MAX + b"</x>"},
+        {"theme1": b"<x>" + b"<a/>" * 50_000 + b"</x>", "app": b"<x>" + b"<a/>" * 50_000 + b"</x>"},
+        {"styles": b"<x>" + b"<row/>" * bounds.CELL_ELEMENTS_MAX + b"</x>"},
+        {"sheet1": SHEETS % (b"<row>" + b"<c/>" * bounds.NESTED_MAX + b"</row>")},
+        {"sheet1": SHEETS % ((b"<row>" + b"<c/>" * 64 + b"</row>") * (bounds.CELL_ELEMENTS_MAX // 64))},
+        {"sheet1": SHEETS % (b"<row>" + b"<x:c/>" * bounds.NESTED_MAX + b"</row>")},
+        {"styles": b"<x " + b" ".join(b'a%d=""' % each for each in range(150_000)) + b"/>"},
+        {"styles": b"<x " + b" ".join(b'a%d=""' % each for each in range(105_000)) + b"/>"},
+    ],
+    ids=["formats", "together", "rows", "one-row", "cells", "prefixed", "long-tag", "attributes"],
+)
+def test_workbooks_of_too_many_elements(parts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = repacked(workbook(["a"]), **parts)
+    assert len(data) < 1_000_000
+    # Nothing is read of them.
+    monkeypatch.setattr(openpyxl, "load_workbook", None)
+    assert tables.read_xlsx(data) == fault("too_much_in_it")
 
 
 def test_what_a_bomb_does_not_say_is_not_unpacked() -> None:

@@ -264,6 +264,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "无法读取此 XLSX 文件，或文件过大。",
         "This is no XLSX workbook that can be read, or what it holds is too large.",
     ),
+    "too_much_in_it": (
+        "工作簿的单元格、格式或其他内容过多。请把成绩复制到新的工作簿，或另存为 CSV。",
+        "The workbook has too many cells, formats or other things in it. Copy the results to a new one, or save them as CSV.",
+    ),
     "not_csv": ("第 {line} 行不是有效的 CSV。", "Line {line} is not valid CSV."),
     "no_rows": (
         "须有一行列名，其下每行一个成绩。",

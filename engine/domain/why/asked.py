@@ -94,7 +94,11 @@ def pools_for(asked: Asked, name: str, wanted: str = "") -> list[PackedPool]:
         pool
         for pool in asked.terms.offerings[name].pools
         if wanted in ("", pool.pool)
-        and (pool.pool in admitted or pool.pool == asked.opened or (admitted and (pool.open or 0 < pool.releases <= asked.now)))
+        and (
+            pool.pool in admitted
+            or pool.pool == asked.opened
+            or (admitted and (pool.open or 0 < pool.releases <= asked.now))
+        )
     ]
 
 
