@@ -130,7 +130,8 @@ ROUTES: Final = (
     ),
     Route(
         "PUT", OFFERING + "/results", competitions.import_results, "Import the results of a round",
-        {200: views.ResultsImport}, OFFICER | ORGANIZER, ("invalid", "not_found", "wrong_state", *_BODY),
+        {200: views.ResultsImport}, OFFICER | ORGANIZER,
+        ("invalid", "not_found", "wrong_state", "overloaded", *_BODY),
         takes=competitions.MEDIA_TYPES, body_required=True, filters=("dry_run",),
     ),
     Route(

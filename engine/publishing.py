@@ -6,7 +6,7 @@ mended by publishing again, and a state that was lost is never made a second tim
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,13 +17,15 @@ from engine.domain import campaign as documents
 from engine.domain import definition, document, lottery, policies, quotas
 from engine.domain.definition import Definition, milliseconds
 from engine.domain.faults import Fault
-from engine.ledger.protocol import Ledger
+from engine.domain.policies import advancement
+from engine.ledger.protocol import Ledger, PoolDue
 from engine.live.catalog import Catalog
 from engine.live.decisions import Decisions
 from engine.live.server import NothingRan, Server
 
 _QUEUED_UNDER_POLICY: Final = -1
 _DRAW_IS_OVER: Final = -2
+_LIVE_UNDER_POLICY: Final = -3
 """What engine/lua/publish.lua says in the place of a seat number."""
 COLLECTS_BY: Final = {"ballot": "closes", "poll": "policy/until"}
 """The field that says until when a policy collects entries, where that is not `opens`."""
@@ -58,14 +60,26 @@ class Publisher:
     ) -> Published | list[Fault] | str:
         """Put a document in force, its quotas made into pools.
 
-        Returns the faults when a headcount is missing or live seats forbid it, or the code of a refusal:
+        Returns the faults when a headcount is missing, or live seats or a round that is being carried out forbid it,
+        or the code of a refusal:
         `precondition_failed` when `expected_version` (0: none) is not in force, `not_ready` when the campaign's state
         is not in Redis. Raises NothingRan, Unknown, or ledger.protocol.Unavailable.
         """
         sized = await self.with_pools(campaign)
         if isinstance(sized, list):
             return sized
+        kept = _faults_of_rounds(campaign, await self._ledger.pools_due(campaign.campaign))
+        if kept:
+            return kept
+        await self._forget_rounds(campaign)
         return await self._put_in_force(sized, actor, channel, expected_version)
+
+    async def _forget_rounds(self, campaign: documents.Campaign) -> None:
+        """An offering that the document in force does not have begins without results, whatever had its name."""
+        in_force = await self._catalog.find(campaign.campaign)
+        for offering in campaign.offerings if in_force else ():
+            if in_force and offering.results and offering.offering not in in_force.offerings:
+                await self._ledger.forget_round(campaign.campaign, offering.offering, self._clock.now_ms())
 
     async def recompute(self, in_force: Definition) -> Published | list[Fault] | str:
         """Publish a definition anew with pools by the newest headcounts, where these make a difference.
@@ -160,12 +174,37 @@ def _new_lottery(campaign: documents.Campaign) -> bytes:
     return msgspec.msgpack.encode(lottery.make(secrets.token_bytes(lottery.SEED_BYTES)))
 
 
+def _faults_of_rounds(campaign: documents.Campaign, due: Sequence[PoolDue]) -> list[Fault]:
+    """What is taken away of the rounds that members come from and go on to, while these are being enrolled."""
+    places = {offering.offering: index for index, offering in enumerate(campaign.offerings)}
+    found = dict[str, Fault]()
+    for each in due:
+        path = _lacks(campaign, places, each)
+        if path:
+            found.setdefault(path, Fault(path, "has_advancing", {"name": each.source}))
+    return list(found.values())
+
+
+def _lacks(campaign: documents.Campaign, places: Mapping[str, int], due: PoolDue) -> str:
+    if due.source not in places or due.offering not in places:
+        return "/offerings"
+    index = places[due.offering]
+    offering = campaign.offerings[index]
+    if offering.policy.name != advancement.POLICY.name:
+        return f"/offerings/{index}/policy"
+    if all(pool.pool != due.pool for pool in offering.pools):
+        return f"/offerings/{index}/pools"
+    return ""
+
+
 def _fault(campaign: documents.Campaign, offering: str, pool: str, seat: int) -> Fault:
     """What live seats forbid, as a fault of the document."""
     for index, each in enumerate(campaign.offerings):
         if each.offering == offering:
             if seat == _QUEUED_UNDER_POLICY:
                 return Fault(f"/offerings/{index}/policy", "has_queued", {"name": offering})
+            if seat == _LIVE_UNDER_POLICY:
+                return Fault(f"/offerings/{index}/policy", "has_members", {"name": offering})
             if seat == _DRAW_IS_OVER:
                 field = COLLECTS_BY.get(each.policy.name, "opens")
                 return Fault(f"/offerings/{index}/{field}", "draw_is_over")

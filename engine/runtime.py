@@ -174,7 +174,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             publisher=Publisher(server, ledger, catalog, decisions, clock),
             drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
             invitations=Invitations(server, decisions, settings.backlog_entries_max),
-            ladder=Ladder(server, ledger, decisions, clock, settings.backlog_entries_max),
+            ladder=Ladder(server, ledger, catalog, decisions, clock, settings.backlog_entries_max),
             explainer=Explainer(ledger, streams, catalog, clock),
             overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,20 @@ from typing import Any
 
 import pytest
 
+from engine import tables
 from engine.domain.faults import Fault
-from engine.domain.ladder import Round
-from engine.ladder import IS_ADVANCED, IS_LAST, IS_OPEN, NO_RESULTS, NO_SUCH_ROUND, Imported, Ladder
+from engine.domain.ladder import Cut, Round
+from engine.ladder import (
+    IMPORTS_MAX,
+    IS_ADVANCED,
+    IS_BUSY,
+    IS_LAST,
+    IS_OPEN,
+    NO_RESULTS,
+    NO_SUCH_ROUND,
+    Imported,
+    Ladder,
+)
 from engine.live.server import Unknown
 from engine.workers.advancer import Advancer
 from tests.draws import Hooked, agrees
@@ -235,7 +247,7 @@ async def test_a_crash_between_any_two_parts_changes_nothing(
 
     opened = stand.runtime
     decisions: Any = Hooked(opened.decisions, hook)
-    ladder = Ladder(opened.server, opened.ledger, decisions, opened.clock, 1_000_000)
+    ladder = Ladder(opened.server, opened.ledger, opened.catalog, decisions, opened.clock, 1_000_000)
     decided = await decide(stand, "heats")
     assert isinstance(decided, Round)
     if parts:
@@ -269,7 +281,10 @@ async def test_two_workers_at_once_and_who_declines_meanwhile(
             gone.append((await stand.cancel(first.next_enrollment, first.member)).outcome)
 
     decisions: Any = Hooked(opened.decisions, hook)
-    ladders = [Ladder(opened.server, opened.ledger, decisions, opened.clock, 1_000_000) for _ in range(2)]
+    ladders = [
+        Ladder(opened.server, opened.ledger, opened.catalog, decisions, opened.clock, 1_000_000)
+        for _ in range(2)
+    ]
     assert await asyncio.gather(*(ladder.carry_out(decided) for ladder in ladders)) == [True, True]
     assert set(gone) == {"changed"}
     await agrees(stand)
@@ -293,16 +308,122 @@ async def test_who_declined_is_not_enrolled_again(stand: Stand) -> None:
     await agrees(stand)
 
 
-async def test_it_waits_for_a_document_that_has_a_place(stand: Stand) -> None:
+ELSEWHERE: dict[str, Any] = {"pools": [{"pool": "everybody", "capacity": 4}]}
+
+
+@pytest.mark.parametrize("lacking", [[], [following(**ELSEWHERE)], [heats("final", 6)]])
+async def test_it_waits_for_a_document_that_has_a_place(
+    stand: Stand, lacking: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is decided by a document that is no longer in force."""
     await held(stand, following())
     await imported(stand, "heats", results(*SCORES))
-    decided = await decide(stand, "heats")
+    before = stand.runtime.catalog.get(CAMPAIGN)
+    assert before is not None
+    await stand.publish(campaign(over(heats()), *lacking))
+    ladder = stand.runtime.ladder
+    decided = await ladder.advance(before, "heats", "officer", "http")
     assert isinstance(decided, Round)
-    await stand.publish(campaign(over(heats())))
-    assert not await stand.runtime.ladder.carry_out(decided)
+    for _ in range(3):
+        assert not await ladder.carry_out(decided)
+    assert [record.message for record in caplog.records].count(
+        "autumn: who goes on to final waits for a document with their pools"
+    ) == 1
+    assert not await ladder.has_place(stand.runtime.catalog.get(CAMPAIGN), decided)
     await stand.publish(campaign(over(heats()), following()))
     await advance(stand, "heats")
     await agrees(stand)
+
+
+async def test_what_a_round_leads_to_stays_until_all_are_enrolled(stand: Stand) -> None:
+    await held(stand, following())
+    await imported(stand, "heats", results(*SCORES))
+    assert isinstance(await decide(stand, "heats"), Round)
+    refused = {
+        "/offerings": [over(heats())],
+        "/offerings/1/pools": [over(heats()), following(**ELSEWHERE)],
+        "/offerings/1/policy": [over(heats()), heats("final", 6, pools=[{"pool": "all", "capacity": 4}])],
+    }
+    for path, offerings in refused.items():
+        fault = Fault(path, "has_advancing", {"name": "heats"})
+        assert await stand.try_publish(campaign(*offerings)) == [fault]
+    larger = following(pools=[{"pool": "all", "capacity": 9}])
+    await stand.publish(campaign(over(heats()), larger))
+    await advance(stand, "heats")
+    await agrees(stand)
+    # From now on the seats that were given are what keeps a pool.
+    fault = Fault("/offerings/1/pools", "has_live_enrollments", {"name": "all"})
+    assert await stand.try_publish(campaign(over(heats()), following(**ELSEWHERE))) == [fault]
+
+
+async def test_who_left_after_the_import_does_not_go_on(stand: Stand) -> None:
+    await held(stand, following())
+    await imported(stand, "heats", results(*SCORES))
+    mine = await stand.decisions.mine(CAMPAIGN, "c1m0")
+    assert isinstance(mine, list)
+    assert (await stand.cancel(mine[0].enrollment)).outcome == "changed"
+    decided = await decide(stand, "heats")
+    assert isinstance(decided, Round)
+    assert decided.cuts["c1"] == Cut(2, 1, 3, [80, 20])
+    await advance(stand, "heats")
+    await agrees(stand)
+    assert standing(await roster(stand, "final")) == [
+        *((member, "confirmed") for member in ("c2m0", "c1m2", "c1m1", "c2m1")),
+        ("c1m3", "waitlisted"),
+    ]
+    ranking = await stand.runtime.ledger.results(CAMPAIGN, "heats", 99)
+    assert [(line.member, line.place, line.going) for line in ranking[:2]] == [
+        ("c2m0", 1, "seat"),
+        ("c1m0", 2, ""),
+    ]
+
+
+async def test_a_round_made_anew_has_no_results(stand: Stand) -> None:
+    await held(stand, following(), offering(), number=1)
+    await imported(stand, "heats", results(("c1m0", 9, 1)))
+    await advance(stand, "heats")
+    for member in ("c1m0", "c2m0"):
+        mine = await stand.decisions.mine(CAMPAIGN, member)
+        assert isinstance(mine, list)
+        for each in mine:
+            await stand.cancel(each.enrollment)
+    await stand.publish(campaign(offering()))
+    await held(stand, following(), offering(), number=1)
+    assert await decide(stand, "heats") == NO_RESULTS
+    await imported(stand, "heats", results(("c2m0", 9, 1)))
+    await advance(stand, "heats")
+    await agrees(stand)
+    assert standing(await roster(stand, "final")) == [("c2m0", "confirmed")]
+
+
+async def test_files_are_read_one_at_a_time_and_few_wait(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await held(stand, following())
+    may_read, reading, most = threading.Event(), [0], 0
+    read = tables.read
+
+    def slow(media_type: str, data: bytes) -> Any:
+        nonlocal most
+        reading.append(reading[-1] + 1)
+        most = max(most, reading[-1])
+        may_read.wait(10)
+        reading.append(reading[-1] - 1)
+        return read(media_type, data)
+
+    monkeypatch.setattr(tables, "read", slow)
+    file = results(*SCORES)
+    tasks = [asyncio.ensure_future(bring(stand, "heats", file, dry_run=True)) for _ in range(IMPORTS_MAX + 1)]
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.result() for task in done] == [IS_BUSY]
+    gone = rest.pop()
+    gone.cancel()
+    may_read.set()
+    assert all(isinstance(each, Imported) for each in await asyncio.gather(*rest))
+    assert most == 1
+    # Whoever went away leaves the place to others.
+    again = [bring(stand, "heats", file, dry_run=True) for _ in range(IMPORTS_MAX)]
+    assert all(isinstance(each, Imported) for each in await asyncio.gather(*again))
 
 
 TEAMS = [f"xicheng.t{team}" for team in range(10)]

@@ -23,6 +23,7 @@ WORK: Final = BASE | {
     "engine.tables",
     "engine.replay",
     "engine.why",
+    "engine.workbook",
     "engine.workers",
 }
 ALL: Final = WORK | {"engine", "engine.runtime", "engine.commands", "engine.__main__", "api"}
@@ -43,9 +44,10 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.ladder": BASE | {"engine.live", "engine.ledger", "engine.tables"},
     "engine.overview": BASE | {"engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
-    "engine.tables": {"engine.domain"},
+    "engine.tables": {"engine.domain", "engine.workbook"},
     "engine.replay": BASE | {"engine.ledger"},
     "engine.why": BASE | {"engine.ledger", "engine.live", "engine.replay"},
+    "engine.workbook": {"engine.domain"},
     "engine.workers": WORK,
     "engine.runtime": WORK | {"engine.runtime"},
     "api": ALL - {"engine.commands", "engine.__main__"},

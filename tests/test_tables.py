@@ -73,7 +73,7 @@ def test_csv_that_cannot_be_read(data: bytes, refused: Fault) -> None:
 
 def test_a_row_has_an_end() -> None:
     (row,) = cells(tables.read_csv(b"," * 1_000_000))
-    assert len(row) == tables.COLUMNS_MAX + 1
+    assert len(row) == bounds.COLUMNS_MAX + 1
 
 
 # Workbooks
@@ -143,7 +143,7 @@ def test_workbooks_that_are_made_to_break(data: bytes) -> None:
 
 
 def test_a_sheet_of_whole_rows() -> None:
-    row = b"<row>" + b"<c><v>1</v></c>" * 10 + b'<c s="0"/>' * (tables.COLUMNS_MAX - 10) + b"</row>"
+    row = b"<row>" + b"<c><v>1</v></c>" * 10 + b'<c s="0"/>' * (bounds.COLUMNS_MAX - 10) + b"</row>"
     found = cells(tables.read_xlsx(repacked(workbook(["a"]), sheet1=SHEETS % (row * 1_000))))
     assert found == [["1"] * 10] * 1_000
 

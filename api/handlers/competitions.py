@@ -1,5 +1,6 @@
 """Competitions: results of a round, who goes on, and the medals."""
 
+import asyncio
 from typing import Final
 
 from api import answers, bodies, paging, problems, views
@@ -10,6 +11,7 @@ from engine import tables
 from engine.domain import ladder
 from engine.domain.definition import Definition
 from engine.domain.faults import Fault
+from engine.domain.ladder import Round
 from engine.domain.person import within
 from engine.ladder import Imported, Refusal
 
@@ -49,19 +51,24 @@ async def _imported(
     counts = await call.api.runtime.counts.read(definition.campaign)
     pools = definition.offerings[name].pools
     taken = sum(counts.taken(name, pool) for pool in pools) if counts else 0
-    cuts = ladder.cuts(ranking, imported.advance) if imported.next else {}
-    return answers.json(
-        views.ResultsImport(
-            campaign=definition.campaign,
-            offering=name,
-            dry_run=dry_run,
-            lines=len(ranking),
-            absent=max(0, taken - len(ranking)),
-            next_round=imported.next or None,
-            cuts=views.result_cuts(cuts, columns),
-            results=[views.result_line(line, columns, going.get(line.place, "")) for line in ranking],
+
+    def write() -> Answer:
+        cuts = ladder.cuts(ranking, imported.advance) if imported.next else {}
+        return answers.json(
+            views.ResultsImport(
+                campaign=definition.campaign,
+                offering=name,
+                dry_run=dry_run,
+                lines=len(ranking),
+                absent=max(0, taken - len(ranking)),
+                next_round=imported.next or None,
+                cuts=views.result_cuts(cuts, columns),
+                results=[views.result_line(line, columns, going.get(line.place, "")) for line in ranking],
+            )
         )
-    )
+
+    # A large ranking takes a while: the loop stays free for sign-ups.
+    return await asyncio.to_thread(write)
 
 
 async def results(call: Call) -> Answer:
@@ -84,7 +91,7 @@ async def results(call: Call) -> Answer:
         views.ResultList(
             campaign=campaign,
             offering=name,
-            state=views.round_state(known),
+            state=await _state(call, definition, known),
             lines=known.lines,
             next_round=known.next or None,
             cuts=views.result_cuts(known.cuts, known.columns),
@@ -107,7 +114,7 @@ async def mine(call: Call) -> Answer:
     cuts = views.result_cuts(known.cuts, known.columns)
     return answers.json(
         views.OwnResult(
-            state=views.round_state(known),
+            state=await _state(call, definition, known),
             lines=known.lines,
             result=views.result_line(line, known.columns, line.going),
             next_round=known.next or None,
@@ -133,7 +140,7 @@ async def advance(call: Call) -> Answer:
         campaign=known.campaign,
         offering=known.offering,
         next_round=known.next,
-        state=views.round_state(known),
+        state=await _state(call, definition, known),
         seats=sum(cut.seats for cut in known.cuts.values()),
         substitutes=sum(cut.substitutes for cut in known.cuts.values()),
         cuts=views.result_cuts(known.cuts, known.columns),
@@ -152,6 +159,15 @@ async def nominations(call: Call) -> Answer:
     if isinstance(written, Refusal):
         return _refused(call, written)
     return Answer(200, written.encode(), media_type=CSV)
+
+
+async def _state(call: Call, definition: Definition, known: Round) -> views.RoundState:
+    """How far a round has come whose results were imported."""
+    if not known.next:
+        return "imported"
+    if known.done:
+        return "advanced"
+    return "advancing" if await call.api.runtime.ladder.has_place(definition, known) else "waiting"
 
 
 def _has_results(definition: Definition, name: str) -> bool:

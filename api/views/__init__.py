@@ -22,7 +22,6 @@ from api.views.competitions import (
     RoundState,
     result_cuts,
     result_line,
-    round_state,
 )
 from api.views.draws import DrawShare, DrawWish, draw_share
 from api.views.enrollments import Enrollment, EnrollmentList, enrollment
@@ -98,5 +97,4 @@ __all__ = [
     "refusal_reason",
     "result_cuts",
     "result_line",
-    "round_state",
 ]

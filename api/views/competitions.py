@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from api.views.values import Count
-from engine.domain.ladder import Cut, Going, Line, Round
+from engine.domain.ladder import Cut, Going, Line
 
 
 class ResultLine(Struct, frozen=True):
@@ -37,7 +37,7 @@ class ResultCut(Struct, frozen=True):
     """What that one achieved."""
 
 
-RoundState = Literal["none", "imported", "advancing", "advanced"]
+RoundState = Literal["none", "imported", "advancing", "waiting", "advanced"]
 
 
 class ResultList(Struct, frozen=True):
@@ -46,7 +46,10 @@ class ResultList(Struct, frozen=True):
     campaign: str
     offering: str
     state: RoundState
-    """`none` before results were imported; `advancing` from the decision until all are enrolled."""
+    """`none` before results were imported; `advancing` from the decision until all are enrolled.
+
+    `waiting` is the same, while the document in force lacks the next round or some of its pools.
+    """
     lines: Count
     next_round: str | None
     """Null before it is decided who goes on to it."""
@@ -115,10 +118,3 @@ def result_cuts(cuts: Mapping[str, Cut], columns: Sequence[str]) -> dict[str, Re
         )
         for pool, cut in cuts.items()
     }
-
-
-def round_state(known: Round) -> RoundState:
-    """How far a round has come whose results were imported."""
-    if not known.next:
-        return "imported"
-    return "advanced" if known.done else "advancing"

@@ -21,6 +21,7 @@ _REASONS: Final = {
     "no_results": ("尚未导入成绩", "no results were imported"),
     "open": ("报名尚未截止", "its sign-up is still open"),
     "advanced": ("晋级已确定，成绩不再变更", "it is decided who goes on: its results do not change any more"),
+    "overloaded": ("正在导入其他成绩，请稍后再试", "other results are being imported: try again"),
     "last_round": ("这是最后一轮", "no round comes after it"),
 }  # fmt: skip
 

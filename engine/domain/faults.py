@@ -266,7 +266,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "too_much_in_it": (
         "工作簿的单元格、格式或其他内容过多。请把成绩复制到新的工作簿，或另存为 CSV。",
-        "The workbook has too many cells, formats or other things in it. Copy the results to a new one, or save them as CSV.",
+        "The workbook has too many cells, formats or other things in it: copy the results to a new one, or use CSV.",
     ),
     "not_csv": ("第 {line} 行不是有效的 CSV。", "Line {line} is not valid CSV."),
     "no_rows": (
@@ -304,6 +304,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "has_queued": (
         "“{name}”有人等待抽签或候补，不能更改规则。",
         '"{name}" has members who wait, for a draw or a seat: its policy cannot be changed.',
+    ),
+    "has_members": (
+        "“{name}”已有有效报名，不能改成晋级的轮次，也不能从轮次改成其他规则。",
+        '"{name}" has live enrollments: it can neither become a round that members advance to nor cease to be one.',
+    ),
+    "has_advancing": (
+        "“{name}”的晋级已确定，尚未全部录入：在此之前不能移除或更改。",
+        'It is decided who goes on from "{name}", and not all are enrolled: until then this has to stay.',
     ),
     "draw_is_over": (
         "该活动已经抽签，不能再登记抽签。",

@@ -5,6 +5,7 @@ All of it is pure; docs/ladder.md has the rules for those who run a competition.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final, Literal
@@ -276,8 +277,17 @@ def next_round(offerings: Sequence[Offering], name: str) -> Offering | None:
     return next((each for each in offerings if each.policy.from_ == name), None)
 
 
+def still_in(ranking: Sequence[Line], seats: Mapping[str, Seat]) -> list[Line]:
+    """The lines of those whose place in the round is the one with which they were imported."""
+    return [
+        line for line in ranking if line.member in seats and seats[line.member].enrollment == line.enrollment
+    ]
+
+
 def advance(ranking: Sequence[Line], offering: Offering, following: Offering) -> list[Advance]:
     """Who of a ranking goes on from one round to the following: first those with seats, then those who wait, by place.
+
+    Lines may be left out of the ranking: those behind take their places.
 
     The best of each pool have seats. What is left of a pool of the following round goes to the first of its
     substitutes, as if somebody had declined.
@@ -286,14 +296,18 @@ def advance(ranking: Sequence[Line], offering: Offering, following: Offering) ->
     leads = {pool.pool: advancement.pools_above(pool, following.pools) for pool in offering.pools}
     left = {pool.pool: pool.capacity for pool in following.pools}
     seated, waiting = list[Advance](), list[Advance]()
+    pool_places, ranked = Counter[str](), list[tuple[Line, int]]()
     for line in ranking:
+        pool_places[line.pool] += 1
+        ranked.append((line, pool_places[line.pool]))
+    for line, pool_place in ranked:
         for pool in leads.get(line.pool, ()):
-            if line.pool_place <= best:
+            if pool_place <= best:
                 left[pool] -= 1
                 seated.append(Advance(line.place, "seat", pool))
-    for line in ranking:
+    for line, pool_place in ranked:
         for pool in leads.get(line.pool, ()):
-            if best < line.pool_place <= best + substitutes:
+            if best < pool_place <= best + substitutes:
                 if left[pool] > 0:
                     left[pool] -= 1
                     seated.append(Advance(line.place, "seat", pool))

@@ -104,6 +104,11 @@ def result_rows(campaign: str, offering: str, ranking: Sequence[Line]) -> list[R
     ]
 
 
+def forgotten_line(campaign: str, offering: str, at: int) -> tuple[int, str, str, str, str, str]:
+    """The line of the audit trail for results that are forgotten."""
+    return at, "system", "engine", "forgotten", campaign, offering
+
+
 def going_rows(
     decided: Round, going: Sequence[tuple[Advance, str]]
 ) -> list[tuple[str, str, int, str, str, str]]:

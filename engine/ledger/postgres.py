@@ -170,12 +170,14 @@ class PostgresLedger(reading.Reading):
         at: int,
     ) -> bool:
         """Keep the ranking of a round, as `protocol.Ledger.keep_results` says."""
+        # A large ranking takes a while: the loop stays free.
+        rows = await asyncio.to_thread(batch.result_rows, campaign, offering, ranking)
         async with self._transaction() as connection:
             kept = (batch.pack(columns), len(ranking), at, batch.pack({}))
             if not await connection.fetchval(self._sql["keep_round"], campaign, offering, *kept):
                 return False
             await connection.execute(self._sql["remove_results"], campaign, offering)
-            await _copy(connection, "results", batch.result_rows(campaign, offering, ranking))
+            await _copy(connection, "results", rows)
             line = (at, actor, channel, "results", campaign, f"{offering}: {len(ranking)} lines")
             await connection.execute(self._sql["add_trail"], *line)
             return True
@@ -195,6 +197,15 @@ class PostgresLedger(reading.Reading):
         """Note that all who go on from a round are enrolled."""
         async with self._connection() as connection:
             await connection.execute(self._sql["end_round"], campaign, offering)
+
+    async def forget_round(self, campaign: str, offering: str, at: int) -> None:
+        """Forget the results of a round, as `protocol.Ledger.forget_round` says."""
+        async with self._transaction() as connection:
+            if await connection.fetchval(self._sql["forget_round"], campaign, offering):
+                await connection.execute(self._sql["remove_results"], campaign, offering)
+                await connection.execute(
+                    self._sql["add_trail"], *batch.forgotten_line(campaign, offering, at)
+                )
 
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         async with self._connection() as connection:

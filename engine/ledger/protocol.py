@@ -86,6 +86,15 @@ class Headcount(Struct, frozen=True):
     reported_at: int
 
 
+class PoolDue(Struct, frozen=True):
+    """A pool that members of a round go on to, while not all of them are enrolled."""
+
+    source: str
+    """The offering they come from."""
+    offering: str
+    pool: str
+
+
 class TrailRow(Struct, frozen=True):
     """One line of the audit trail: who did what, other than members acting for themselves."""
 
@@ -222,6 +231,15 @@ class Ledger(Protocol):
 
     async def rounds_due(self) -> list[Round]:
         """The rounds of all campaigns of which it is decided who goes on, and not all of them are enrolled."""
+
+    async def pools_due(self, campaign: str) -> list[PoolDue]:
+        """The pools that those go on to who are not all enrolled, in order."""
+
+    async def forget_round(self, campaign: str, offering: str, at: int) -> None:
+        """Forget the results of a round, for an offering of the same name; none if not all who go on are enrolled.
+
+        The audit trail has a line, where there was anything to forget.
+        """
 
     async def results(self, campaign: str, offering: str, limit: int, after: int = 0) -> list[Line]:
         """The ranking of a round after a place."""

@@ -11,7 +11,7 @@ from engine.domain.enrollment import Record
 from engine.domain.ladder import Cut, Line, Round
 from engine.domain.share import History, Share, Summary, Wished
 from engine.ledger import batch
-from engine.ledger.protocol import DeadLetter, Definition, Headcount, Registration, Row, TrailRow
+from engine.ledger.protocol import DeadLetter, Definition, Headcount, PoolDue, Registration, Row, TrailRow
 
 _summary = msgspec.msgpack.Decoder(Summary)
 _cuts = msgspec.msgpack.Decoder(dict[str, Cut])
@@ -122,6 +122,10 @@ class Reading(ABC):
     async def rounds_due(self) -> list[Round]:
         """The rounds of which it is decided who goes on, and not all of them are enrolled."""
         return [_round(row) for row in await self._rows("rounds_due")]
+
+    async def pools_due(self, campaign: str) -> list[PoolDue]:
+        """The pools that those go on to who are not all enrolled, in order."""
+        return [PoolDue(*row) for row in await self._rows("pools_due", campaign)]
 
     async def results(self, campaign: str, offering: str, limit: int, after: int = 0) -> list[Line]:
         """The ranking of a round after a place."""

@@ -196,6 +196,16 @@ class SqliteLedger(reading.Reading):
 
         await self._write(work)
 
+    async def forget_round(self, campaign: str, offering: str, at: int) -> None:
+        """Forget the results of a round, as `protocol.Ledger.forget_round` says."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute(self._sql["forget_round"], (campaign, offering)).rowcount:
+                connection.execute(self._sql["remove_results"], (campaign, offering))
+                connection.execute(self._sql["add_trail"], batch.forgotten_line(campaign, offering, at))
+
+        await self._write(work)
+
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def write(connection: sqlite3.Connection) -> T:
             with _transaction(connection):

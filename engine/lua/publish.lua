@@ -77,9 +77,20 @@ end
 
 local old, lowered, refused = {}, {}, {}
 -- Why, in the place of a seat number.
-local LIVE_ENROLLMENTS, QUEUED_UNDER_POLICY, DRAW_IS_OVER = 0, -1, -2
+local LIVE_ENROLLMENTS, QUEUED_UNDER_POLICY, DRAW_IS_OVER, LIVE_UNDER_POLICY = 0, -1, -2, -3
 local function is_given_alike(one, other)
   return one.policy == other.policy and (one.collects == nil) == (other.collects == nil)
+end
+local function is_round(offering)
+  return offering.policy == 'advancement'
+end
+local function has_seated(offering)
+  for _, pool in ipairs(offering.pools) do
+    if pool.taken > 0 then
+      return true
+    end
+  end
+  return false
 end
 for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
   local offering = offering_of(name)
@@ -90,6 +101,9 @@ for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
   elseif queued and not is_given_alike(offering, new[name]) then
     -- Entries would never be drawn; and whom a freed seat goes to must not depend on who comes first, a draw or time.
     refused[#refused + 1] = {name, '', QUEUED_UNDER_POLICY}
+  elseif new[name] and is_round(offering) ~= is_round(new[name]) and has_seated(offering) then
+    -- Those who are in would keep the seats of those who advance.
+    refused[#refused + 1] = {name, '', LIVE_UNDER_POLICY}
   end
   -- What a poll that is met collects until does not matter any more.
   if new[name] and new[name].collects and offering.draw > 0 and offering.met == 0 and new[name].collects > now then

@@ -1,12 +1,15 @@
 """Rounds of a competition over HTTP: results as files, who goes on, one's own line, medals."""
 
 import io
+import threading
 from typing import Any
 
 import openpyxl
 import pytest
 
+from api import views
 from engine import tables
+from engine.domain import ladder
 from engine.workers.advancer import Advancer
 from tests.api.client import HERE, NOWHERE, OFFICER, ORGANIZER, Answer, Client, person
 from tests.api.live.page import opened
@@ -176,6 +179,55 @@ async def test_what_is_no_round(client: Client) -> None:
         assert [each.told for each in told] == [(404, "not_found")] * 5
     refused = await client.ask("PUT", f"{PLACE}/results?dry_run=1", OFFICER)
     assert refused.errors == [("dry_run", "not_a_boolean")]
+
+
+async def test_a_round_tells_that_it_waits_for_pools(client: Client) -> None:
+    await held(client)
+    await put(client, results(*SCORES))
+    runtime = client.stand.runtime
+    before = runtime.catalog.get(CAMPAIGN)
+    assert before is not None
+    renamed = FINAL | {"pools": [{"pool": "everybody", "capacity": 2}]}
+    await client.stand.publish(campaign(over(heats(**EVERYBODYS)), renamed))
+    await runtime.ladder.advance(before, "heats", "officer", "http")
+    for path, role in ((f"{PLACE}/results", OFFICER), (f"{PLACE}/results/me", person("m0"))):
+        assert (await client.get(path, role)).json["state"] == "waiting"
+    again = await client.ask("POST", f"{PLACE}/advance", ORGANIZER)
+    assert (again.status, again.json["state"]) == (202, "waiting")
+    await client.stand.publish(campaign(over(heats(**EVERYBODYS)), FINAL))
+    assert (await client.get(f"{PLACE}/results", OFFICER)).json["state"] == "advancing"
+
+
+async def test_whole_rankings_are_gone_through_beside_the_loop(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await held(client)
+    threads: dict[str, set[int]] = {}
+
+    def watch(module: Any, name: str) -> None:
+        work = getattr(module, name)
+
+        def watched(*arguments: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return work(*arguments)
+
+        monkeypatch.setattr(module, name, watched)
+
+    for name in ("read", "seated", "rank", "still_in", "advance", "cuts"):
+        watch(ladder, name)
+    watch(views, "result_line")
+    await put(client, results(*SCORES))
+    await client.ask("POST", f"{PLACE}/advance", ORGANIZER)
+    assert len(threads) == 7
+    assert all(threading.get_ident() not in each for each in threads.values())
+
+
+async def test_too_many_files_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    await held(client)
+    monkeypatch.setattr(client.stand.runtime.ladder, "_read", lambda *file: None)
+    refused = await put(client, results(*SCORES))
+    assert refused.told == (503, "overloaded")
+    assert "Retry-After" in refused.headers
 
 
 async def test_nominations_are_csv_without_formulas(client: Client) -> None:

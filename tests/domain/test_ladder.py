@@ -192,6 +192,21 @@ def test_a_pool_with_more_seats_takes_substitutes_by_place() -> None:
     ]
 
 
+def test_who_is_not_in_any_more_is_passed_over() -> None:
+    before, following = rounds()
+    lines = ranking("c0", "c0", "c0", "c0", "c0", "c1", "c1")
+    seats = {line.member: Seat(line.enrollment, line.pool) for line in lines if line.place != 1}
+    seats["m3"] = Seat("signed-up-anew", "c0")
+    still_in = ladder.still_in(lines, seats)
+    assert [line.place for line in still_in] == [2, 4, 5, 6, 7]
+    going = ladder.advance(still_in, before, following)
+    assert [(each.place, each.going) for each in going] == [
+        *((place, "seat") for place in (2, 4, 6, 7)),
+        (5, "substitute"),
+    ]
+    assert ladder.cuts(lines, going)["c0"] == Cut(2, 1, 4, [-4.0])
+
+
 def test_who_was_in_a_pool_that_is_gone_stays() -> None:
     before, following = rounds()
     assert ladder.advance(ranking("gone"), before, following) == []

@@ -5,7 +5,7 @@ import asyncio
 from msgspec import structs
 
 from engine.domain.ladder import Advance, Cut, Line, Round
-from engine.ledger.protocol import Ledger
+from engine.ledger.protocol import Ledger, PoolDue
 from tests.ledger.logs import CAMPAIGN, Log
 from tests.ledger.test_conformance import assert_holds, record, register
 
@@ -90,6 +90,40 @@ async def test_it_is_decided_by_the_results_that_were_looked_at(ledger: Ledger) 
     assert not await ledger.keep_advance(due, GOING, 18)
     assert await ledger.results(CAMPAIGN, "heats", 99) == ranking(3, "n")
     assert await ledger.rounds_due() == []
+
+
+async def test_pools_are_due_until_all_are_enrolled(ledger: Ledger) -> None:
+    await register(ledger)
+    await keep(ledger, ranking(3))
+    assert await ledger.pools_due(CAMPAIGN) == []
+    await ledger.keep_advance(await decided(ledger), [*GOING, (Advance(3, "substitute", "b"), "x-3")], 18)
+    due = [PoolDue("heats", "final", "all"), PoolDue("heats", "final", "b")]
+    assert await ledger.pools_due(CAMPAIGN) == due
+    assert await ledger.pools_due("another") == []
+    await ledger.end_round(CAMPAIGN, "heats")
+    assert await ledger.pools_due(CAMPAIGN) == []
+
+
+async def test_a_round_is_forgotten_unless_it_is_due(ledger: Ledger) -> None:
+    await register(ledger)
+    await keep(ledger, ranking(3))
+    await keep(ledger, ranking(1), "other")
+    await ledger.forget_round(CAMPAIGN, "other", 18)
+    await ledger.forget_round(CAMPAIGN, "other", 19)
+    assert await ledger.round(CAMPAIGN, "other") is None
+    assert await ledger.results(CAMPAIGN, "other", 9) == []
+    await ledger.keep_advance(await decided(ledger), GOING, 20)
+    await ledger.forget_round(CAMPAIGN, "heats", 21)
+    assert len(await ledger.results(CAMPAIGN, "heats", 9)) == 3
+    await ledger.end_round(CAMPAIGN, "heats")
+    await ledger.forget_round(CAMPAIGN, "heats", 22)
+    assert await ledger.round(CAMPAIGN, "heats") is None
+    assert await keep(ledger, ranking(2))
+    trail = [(row.at, row.actor, row.action, row.detail) for row in await ledger.trail(CAMPAIGN, 9)]
+    assert [row for row in trail if row[2] == "forgotten"] == [
+        (22, "system", "forgotten", "heats"),
+        (18, "system", "forgotten", "other"),
+    ]
 
 
 async def test_two_decide_and_two_import_at_once(ledger: Ledger, other: Ledger) -> None:

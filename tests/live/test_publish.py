@@ -2,6 +2,7 @@
 
 from engine.domain.faults import Fault
 from engine.publishing import Published
+from tests.ladders import advance, following, heats, imported, over, results
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering
 
 
@@ -90,6 +91,23 @@ async def test_offering_whose_last_ones_wait_stays(stand: Stand) -> None:
     await stand.sign_up("m1")
     refused = await stand.try_publish(campaign(offering("a")))
     assert refused == [Fault("/offerings", "has_live_enrollments", {"name": "soap"})]
+
+
+async def test_what_has_members_neither_becomes_a_round_nor_ceases_to_be_one(stand: Stand) -> None:
+    first, last = heats(), following()
+    free = heats("final", 6, pools=last["pools"], results=None, waitlist=last["waitlist"])
+    free.pop("results")
+    await stand.publish(campaign(first, free))
+    given = await stand.sign_up("m1", "final")
+    refused = [Fault("/offerings/1/policy", "has_members", {"name": "final"})]
+    assert await stand.try_publish(campaign(first, last)) == refused
+    await stand.cancel(given.enrollment)
+    await stand.publish(campaign(first, last))
+    await stand.sign_up("m1", "heats", unit="xicheng.red.c1")
+    await stand.publish(campaign(over(first), last))
+    await imported(stand, "heats", results(("m1", 1, 1)))
+    await advance(stand, "heats")
+    assert await stand.try_publish(campaign(over(first), free)) == refused
 
 
 async def test_windows_are_told_once(stand: Stand) -> None:

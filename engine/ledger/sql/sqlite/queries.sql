@@ -250,6 +250,10 @@ WHERE campaign = ?1 AND offering = ?2 AND version = ?3 AND following = ''
 UPDATE results SET going = ?4, next_pool = ?5, next_enrollment = ?6
 WHERE campaign = ?1 AND offering = ?2 AND place = ?3
 
+-- forget_round --
+-- Forget a round, unless members go on from it that are not all enrolled.
+DELETE FROM rounds WHERE campaign = ?1 AND offering = ?2 AND (following = '' OR done = 1)
+
 -- end_round --
 -- Note that all who go on from a round are enrolled.
 UPDATE rounds SET done = 1 WHERE campaign = ?1 AND offering = ?2
@@ -266,6 +270,14 @@ SELECT campaign, offering, version, names, lines, imported_at, following, actor,
 FROM rounds
 WHERE following <> '' AND done = 0
 ORDER BY campaign, offering
+
+-- pools_due --
+-- The pools that those go on to who are not all enrolled.
+SELECT DISTINCT rounds.offering, rounds.following, results.next_pool
+FROM rounds
+INNER JOIN results ON rounds.campaign = results.campaign AND rounds.offering = results.offering
+WHERE rounds.campaign = ?1 AND rounds.following <> '' AND rounds.done = 0 AND results.going <> ''
+ORDER BY rounds.offering, rounds.following, results.next_pool
 
 -- results --
 -- The ranking of a round after place ?3.
