@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import math
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -195,7 +195,7 @@ def test_arrival_and_place_do_not_correlate(size: int) -> None:
 
 
 async def test_arrival_and_place_do_not_correlate_over_the_whole_way(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
+    redis_server: Callable[[str], str], data_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the sign-up to the results, with a first quarter that asked before everybody else."""
     number = itertools.count()
@@ -204,16 +204,19 @@ async def test_arrival_and_place_do_not_correlate_over_the_whole_way(
     )
     size, draws = 60, 40
     found, early = [], 0
-    for within in map("draw-{}".format, range(draws)):
-        await stand.publish(campaign(graced(capacity=size // 4), name=within))
-        entries = [await stand.sign_up(f"m{n}", within=within) for n in range(size)]
-        await stand.publish(campaign(graced(capacity=size // 4, over=True), name=within))
-        assert await stand.runtime.drawing.draw_if_due(within)
-        shares = [await stand.runtime.ledger.share(within, 1, f"m{n}") for n in range(size)]
-        found.append(rank_correlation([share.place for share in shares if share]))
-        for entry in entries[: size // 4]:
-            record = (await stand.decisions.find(within, entry.enrollment)).record
-            early += record is not None and record.status == "confirmed"
+    url = redis_server("valkey")
+    async with open_stand(url, f"sqlite:///{data_directory}/ledger.db", data_directory) as stand:
+        await stand.runtime.server.client.flushall()
+        for within in map("draw-{}".format, range(draws)):
+            await stand.publish(campaign(graced(capacity=size // 4), name=within))
+            entries = [await stand.sign_up(f"m{n}", within=within) for n in range(size)]
+            await stand.publish(campaign(graced(capacity=size // 4, over=True), name=within))
+            assert await stand.runtime.drawing.draw_if_due(within)
+            shares = [await stand.runtime.ledger.share(within, 1, f"m{n}") for n in range(size)]
+            found.append(rank_correlation([share.place for share in shares if share]))
+            for entry in entries[: size // 4]:
+                record = (await stand.decisions.find(within, entry.enrollment)).record
+                early += record is not None and record.status == "confirmed"
     assert abs(sum(found) / math.sqrt(draws / (size - 1))) < P_0_001
     # Of each draw the seats among the first quarter are hypergeometric.
     quarter = size // 4
