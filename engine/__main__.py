@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         default=[],
-        help="publish this document at start; repeatable",
+        help="publish this document at start, if its campaign is not there yet; repeatable",
     )
     command.add_argument(
         "--headcounts",
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         default=[],
-        help="report these headcounts at start, before documents are published; repeatable",
+        help="report these headcounts at start, of units that have none yet; repeatable",
     )
     _add(commands, "api", "the api alone, for more machines", _STORAGE + _LISTENING)
     _add(commands, "work", "the workers alone, for more machines", (*_STORAGE, "host", "metrics_port"))

@@ -3,7 +3,7 @@
 Pure: a reading comes in. docs/draws.md says what the rules are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import msgspec
 
@@ -53,6 +53,7 @@ def conduct(
     ]
     names = {entry.member: member for entry, member in zip(entries, wishes, strict=True)}
     ordered = draw.in_order(order, seed, entries)
+    blocked: set[tuple[str, str]] = set()
     conducted = draw.conduct(
         reading.campaign,
         number,
@@ -62,8 +63,9 @@ def conduct(
         entries,
         order,
         ordered,
+        blocked,
     )
-    shares = list(_shares(conducted, ordered, names))
+    shares = list(_shares(conducted, ordered, names, blocked))
     return msgspec.json.encode(conducted), _summary(conducted, shares), shares
 
 
@@ -79,8 +81,10 @@ def _has_failed(name: str, offering: PackedOffering, counts: Mapping[str, int]) 
     return offering.threshold > 0 and not counts.get(f"met/{name}")
 
 
-def _shares(drawn: Draw, ordered: Sequence[str], names: Mapping[str, str]) -> Iterator[Share]:
-    """What each member had, in order; `names` has the ids by pseudonym."""
+def _shares(
+    drawn: Draw, ordered: Sequence[str], names: Mapping[str, str], blocked: Set[tuple[str, str]]
+) -> Iterator[Share]:
+    """What each member had, in order; `names` has the ids by pseudonym, `blocked` is as for `draw.decide`."""
     entries = {entry.member: entry for entry in drawn.entries}
     became = {(result.member, result.offering): result for result in drawn.results}
     for place, pseudonym in enumerate(ordered, start=1):
@@ -91,7 +95,15 @@ def _shares(drawn: Draw, ordered: Sequence[str], names: Mapping[str, str]) -> It
             entry.weight if drawn.order == "lottery" else 0,
             place,
             any(result.status == "confirmed" for result in mine),
-            [Wished(result.offering, result.status, result.pool) for result in mine],
+            [
+                Wished(
+                    result.offering,
+                    result.status,
+                    result.pool,
+                    result.status != "confirmed" and (pseudonym, result.offering) in blocked,
+                )
+                for result in mine
+            ],
         )
 
 
@@ -104,7 +116,8 @@ def _summary(drawn: Draw, shares: Sequence[Share]) -> Summary:
             cut[0] += 1
             if wish.status == "confirmed":
                 cut[1:] = cut[1] + 1, share.place
-    return Summary(len(drawn.entries), {name: Cut(*cut) for name, cut in cuts.items()})
+    free = {each.offering: sum(pool.free for pool in each.pools) for each in drawn.offerings}
+    return Summary(len(drawn.entries), {name: Cut(*cut, free[name]) for name, cut in cuts.items()})
 
 
 def results(reading: Reading, file: bytes) -> list[tuple[str, str, str]]:

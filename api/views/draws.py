@@ -17,10 +17,14 @@ class DrawWish(Struct, frozen=True):
     pool: str | None
     entries: Count
     """Members who wished for this offering."""
+    free: Count
+    """Seats that there were to be drawn."""
     seats: Count
-    """That the draw gave."""
+    """Of these, that the draw gave."""
     last_place: Count | None
     """The last place in the order that got one of them; null when there were none."""
+    blocked: bool
+    """Whether there was a seat for one, and what one had in the campaign stood against it: a limit, or an overlap."""
 
 
 class DrawShare(Struct, frozen=True):
@@ -51,12 +55,14 @@ def draw_share(mine: Mine) -> DrawShare:
             cut = summary.cuts[wished.offering]
             wishes.append(
                 DrawWish(
-                    wished.offering,
-                    wished.status,
-                    wished.pool or None,
-                    cut.entries,
-                    cut.seats,
-                    cut.last_place or None,
+                    offering=wished.offering,
+                    status=wished.status,
+                    pool=wished.pool or None,
+                    entries=cut.entries,
+                    free=cut.free,
+                    seats=cut.seats,
+                    last_place=cut.last_place or None,
+                    blocked=wished.blocked,
                 )
             )
     return DrawShare(

@@ -28,13 +28,20 @@ async def run(settings: Settings, paths: Sequence[Path], *, dry_run: bool) -> in
         return await publish(runtime, paths, output=sys.stdout)
 
 
-async def publish(runtime: Runtime, paths: Sequence[Path], output: TextIO) -> int:
-    """Publish valid files in their order; when one has faults, all faults are named and nothing is published."""
+async def publish(runtime: Runtime, paths: Sequence[Path], output: TextIO, *, only_new: bool = False) -> int:
+    """Publish valid files in their order; when one has faults, all faults are named and nothing is published.
+
+    With `only_new` a campaign that is there already is left as it is.
+    """
     campaigns = _read(paths)
     if campaigns is None:
         return 1
+    known = {each.campaign for each in await runtime.ledger.campaigns() if each.created}
     refused = 0
     for path, campaign in zip(paths, campaigns, strict=True):
+        if only_new and campaign.campaign in known:
+            print(f"{campaign.campaign}: there already, left as it is", file=output)
+            continue
         published = await runtime.publisher.publish(campaign, actor(), CHANNEL)
         if isinstance(published, Published):
             state = "published" if published.changed else "unchanged"

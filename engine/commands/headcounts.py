@@ -33,15 +33,19 @@ async def run(settings: Settings, path: Path) -> int:
         return await report(runtime, path, output=sys.stdout)
 
 
-async def report(runtime: Runtime, path: Path, output: TextIO) -> int:
-    """Report a file's headcounts; when a row is bad, all that are bad are named and nothing is reported."""
+async def report(runtime: Runtime, path: Path, output: TextIO, *, only_new: bool = False) -> int:
+    """Report a file's headcounts; when a row is bad, all that are bad are named and nothing is reported.
+
+    With `only_new` units that have one already keep it.
+    """
     reported = parse(await asyncio.to_thread(path.read_bytes))
     if isinstance(reported, list):
         apply.print_faults(path, reported)
         return 1
-    changed = await runtime.ledger.report_headcounts(
-        reported, apply.actor(), apply.CHANNEL, runtime.clock.now_ms()
-    )
+    now_ms = runtime.clock.now_ms()
+    known = await runtime.ledger.headcounts_at(list(reported), now_ms) if only_new else {}
+    fresh = {unit: headcount for unit, headcount in reported.items() if unit not in known}
+    changed = await runtime.ledger.report_headcounts(fresh, apply.actor(), apply.CHANNEL, now_ms)
     print(f"{path}: {len(reported)} headcounts, {changed} changed", file=output)
     return 0
 

@@ -37,8 +37,9 @@ async def run(
     documents: Sequence[Path] = (),
     tables: Sequence[Path] = (),
 ) -> int:
-    """Start the parts, report the headcounts of `tables`, publish `documents`, say that it is ready, and end all of it
-    in order at SIGTERM.
+    """Start the parts, say that it is ready, and end all of it in order at SIGTERM.
+
+    Before it is ready, the headcounts of `tables` are reported and the `documents` published, as far as there are none.
 
     `environment` is what the processes get; SIGHUP restarts them one after the other. Raises supervisor.Failed,
     lock.Unavailable, embedded.StartFailed or ledger.protocol.Unavailable when a part does not start.
@@ -139,6 +140,6 @@ async def migrate(settings: Settings) -> list[str]:
 async def _prepare(settings: Settings, tables: Sequence[Path], documents: Sequence[Path]) -> int:
     async with open_runtime(settings) as runtime:
         for table in tables:
-            if failed := await headcounts.report(runtime, table, output=sys.stderr):
+            if failed := await headcounts.report(runtime, table, output=sys.stderr, only_new=True):
                 return failed
-        return await apply.publish(runtime, documents, output=sys.stderr)
+        return await apply.publish(runtime, documents, output=sys.stderr, only_new=True)

@@ -118,10 +118,11 @@ def conduct(
     entries: Iterable[Entry],
     order: Order = "lottery",
     ordered: Sequence[str] | None = None,
+    blocked: set[tuple[str, str]] | None = None,
 ) -> Draw:
     """Decide, and put together what is published. The entries may come in any order.
 
-    `ordered` is what `in_order` gives, for those who have it already.
+    `ordered` is what `in_order` gives, for those who have it already; `blocked` as for `decide`.
     """
     entries = _canonical(entries)
     if ordered is None:
@@ -137,7 +138,7 @@ def conduct(
         offerings=list(offerings),
         entries=entries,
         entries_digest=entries_digest(entries),
-        results=decide(seed, limits, offerings, entries, ordered),
+        results=decide(seed, limits, offerings, entries, ordered, blocked),
     )
 
 
@@ -163,8 +164,11 @@ def decide(
     offerings: Sequence[DrawnOffering],
     entries: Iterable[Entry],
     ordered: Sequence[str] | None = None,
+    blocked: set[tuple[str, str]] | None = None,
 ) -> list[Result]:
     """One result for each wish, in the order of settlement; `ordered` is what `in_order` gives, if not the lottery's.
+
+    Into `blocked` go the wishes, as {member, offering}, that a free seat could have met but for what the member had.
 
     First the seats, in rounds: in each, every member in order gets one seat at most. Then the
     waiting places in the same way; their order here is that of waiting. Then what is left, not drawn.
@@ -176,7 +180,7 @@ def decide(
     if ordered is None:
         ordered = in_order("lottery", seed, list(by_member.values()))
     claims = [_Claim(by_member[member]) for member in ordered]
-    stock = _Stock(limits, offerings)
+    stock = _Stock(limits, offerings, set() if blocked is None else blocked)
     results = _in_rounds(claims, stock.seat)
     results += _in_rounds(claims, stock.place)
     results += (
@@ -224,7 +228,10 @@ def _in_rounds(claims: Sequence[_Claim], give: Callable[[_Claim, Wish], Result |
 class _Stock:
     """The seats and waiting places that are left, and the rules under which they are given."""
 
-    def __init__(self, limits: Sequence[Limit], offerings: Sequence[DrawnOffering]) -> None:
+    def __init__(
+        self, limits: Sequence[Limit], offerings: Sequence[DrawnOffering], blocked: set[tuple[str, str]]
+    ) -> None:
+        self._blocked = blocked
         self._seats = {(each.offering, pool.pool): pool.free for each in offerings for pool in each.pools}
         self._places = {each.offering: each.waitlist for each in offerings}
         self._overlaps = {each.offering: frozenset(each.overlaps) for each in offerings}
@@ -239,6 +246,7 @@ class _Stock:
         for pool in wish.pools:
             if self._seats[wish.offering, pool] > 0:
                 if not self._may_have(claim.holding, wish.offering):
+                    self._blocked.add((claim.member, wish.offering))
                     return None
                 self._seats[wish.offering, pool] -= 1
                 return Result(claim.member, wish.offering, "confirmed", pool)

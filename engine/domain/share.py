@@ -17,6 +17,8 @@ class Wished(Struct, frozen=True, array_like=True, gc=False):
     status: Status
     pool: str
     """Where the seat is, or ""."""
+    blocked: bool = False
+    """Whether there was a seat, and what the member had in the campaign stood against it: a limit, or an overlap."""
 
 
 class Share(Struct, frozen=True, gc=False):
@@ -41,6 +43,8 @@ class Cut(Struct, frozen=True, array_like=True):
     """That the draw gave."""
     last_place: int
     """The last place in the order that got one of them, 0 for none."""
+    free: int = 0
+    """That were there to be given."""
 
 
 class Summary(Struct, frozen=True, array_like=True):

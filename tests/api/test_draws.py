@@ -113,6 +113,21 @@ async def test_a_member_sees_pseudonym_and_weight(client: Client) -> None:
     ] == 1.0
 
 
+async def test_a_member_sees_that_another_seat_stood_against_a_wish(client: Client) -> None:
+    """Whoever has the dearer wish is passed over, and sees that it is not for the place in the order."""
+    rules = {"limits": [{"max": 1, "per": "campaign"}]}
+    await client.stand.publish(campaign(offering(**BALLOT), offering("paper", **BALLOT), rules=rules))
+    await client.sign_up("m1")
+    await client.sign_up("m1", "paper")
+    now = at(seconds=-0.001)
+    ended = [offering(name, **BALLOT | {"closes": now}) for name in ("soap", "paper")]
+    await client.stand.publish(campaign(*ended, rules=rules))
+    assert await client.stand.runtime.drawing.draw_if_due("autumn")
+    wishes = (await client.get(f"{HERE}/offerings/soap/draw/me", person("m1"))).json["wishes"]
+    seen = [(each["offering"], each["status"], each["free"], each["blocked"]) for each in wishes]
+    assert seen == [("soap", "confirmed", 2, False), ("paper", "not_drawn", 2, True)]
+
+
 async def test_a_member_sees_why(client: Client) -> None:
     """The place in the order, how many wished for the same, and how far its seats went."""
     pools = [{"pool": "open", "capacity": 2}]
@@ -142,8 +157,10 @@ async def test_a_member_sees_why(client: Client) -> None:
         "status": "confirmed",
         "pool": "open",
         "entries": 1,
+        "free": 2,
         "seats": 1,
         "last_place": told[0]["place"],
+        "blocked": False,
     }
     stranger = (await client.get(f"{HERE}/offerings/soap/draw/me", person("stranger"))).json
     assert (stranger["place"], stranger["wishes"]) == (None, [])

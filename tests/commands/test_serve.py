@@ -113,6 +113,19 @@ def test_two_processes_answer_on_one_port(data_directory: Path) -> None:
         assert served.stop() == 0
 
 
+def test_a_second_start_leaves_what_is_there_as_it_is(data_directory: Path) -> None:
+    with serve(data_directory, "--apply", str(SAMPLE)) as served:
+        member = token(data_directory, "m-1")
+        assert ask(served, "POST", PAPER_CUTTING, member)[0] == 201
+        first = json.loads(ask(served, "GET", "/v1/campaigns/workshops", member)[1])
+        assert served.stop() == 0
+    with serve(data_directory, "--apply", str(SAMPLE)) as served:
+        # Its times are distances from the moment of publishing: a new version would have others.
+        again = json.loads(ask(served, "GET", "/v1/campaigns/workshops", member)[1])
+        assert again == first
+        assert served.stop() == 0
+
+
 def test_port_in_use(data_directory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
