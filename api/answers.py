@@ -56,7 +56,7 @@ def etag_of(*parts: object) -> str:
 def decision(call: Call, campaign: str, made: Decision) -> Answer:
     """The answer to a request that the engine decided."""
     if made.record is None:
-        return refusal(call, made)
+        return refusal(call, campaign, made)
     status, body = enrollment(campaign, made.record, made)
     headers = None
     if status in (201, 202):
@@ -70,7 +70,17 @@ def enrollment(campaign: str, record: Record, made: Decision) -> tuple[int, byte
     return outcome.SUCCESSES[made.outcome].status, _encode(seen)
 
 
-def refusal(call: Call, made: Decision) -> Answer:
+def _title(call: Call, campaign: str, offering: str) -> str:
+    """What an offering is called, or its id where it has gone since."""
+    definition = call.api.runtime.catalog.get(campaign)
+    found = definition.offerings.get(offering) if definition else None
+    if found is None:
+        return offering
+    title = found.document.title
+    return title.zh if call.language == "zh" else title.en
+
+
+def refusal(call: Call, campaign: str, made: Decision) -> Answer:
     """A refusal by the engine, with what it has to say."""
     fact, seq = made.fact, made.as_of_seq or None
     match made.outcome:
@@ -82,7 +92,11 @@ def refusal(call: Call, made: Decision) -> Answer:
         case "not_open":
             return problems.response("not_open", call.language, as_of_seq=made.as_of_seq)
         case "overlap":
-            return problems.response("overlap", call.language, str(fact), as_of_seq=seq, offering=fact)
+            other = _title(call, campaign, str(fact))
+            return problems.response("overlap", call.language, other, as_of_seq=seq, offering=fact)
+        case "wrong_state":
+            state = problems.state(str(fact), call.language)
+            return problems.response("wrong_state", call.language, state, as_of_seq=seq)
         case "not_eligible" if fact:
             return problems.not_opened(str(fact), call.language, seq)
         case "limit_reached":

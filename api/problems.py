@@ -134,6 +134,29 @@ NOT_OPENED: Final[dict[str, dict[Language, str]]] = {
 """The detail of `not_eligible`, by why an invitation code opens nothing."""
 
 
+_STATES: Final[dict[str, tuple[str, str]]] = {
+    "confirmed": ("已确认", "confirmed"),
+    "held": ("待确认", "held"),
+    "waitlisted": ("候补中", "waitlisted"),
+    "offered": ("待接受递补", "offered"),
+    "entered": ("已登记抽签或投票", "entered"),
+    "cancelled": ("已取消", "cancelled"),
+    "lapsed": ("已过期", "lapsed"),
+    "not_drawn": ("未抽中", "not drawn"),
+    "no_results": ("尚无成绩", "no results"),
+    "open": ("报名尚未截止", "sign-up is open"),
+    "advanced": ("已确定晋级", "it is decided who goes on"),
+    "last_round": ("已是最后一轮", "the last round"),
+}
+"""Of `wrong_state`, by its fact: (zh, en)."""
+
+
+def state(fact: str, language: Language) -> str:
+    """The name of a state, as people say it."""
+    zh, en = _STATES.get(fact, (fact, fact))
+    return zh if language == "zh" else en
+
+
 def document(code: str, language: Language, fact: str = "") -> dict[str, Any]:
     """The problem document of a code, without extension members."""
     title, detail = _TEXTS[code][language]

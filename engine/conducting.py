@@ -3,7 +3,8 @@
 Pure: a reading comes in. docs/draws.md says what the rules are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -82,7 +83,7 @@ def _has_failed(name: str, offering: PackedOffering, counts: Mapping[str, int]) 
 
 
 def _shares(
-    drawn: Draw, ordered: Sequence[str], names: Mapping[str, str], blocked: Set[tuple[str, str]]
+    drawn: Draw, ordered: Sequence[str], names: Mapping[str, str], blocked: AbstractSet[tuple[str, str]]
 ) -> Iterator[Share]:
     """What each member had, in order; `names` has the ids by pseudonym, `blocked` is as for `draw.decide`."""
     entries = {entry.member: entry for entry in drawn.entries}
@@ -117,7 +118,9 @@ def _summary(drawn: Draw, shares: Sequence[Share]) -> Summary:
             if wish.status == "confirmed":
                 cut[1:] = cut[1] + 1, share.place
     free = {each.offering: sum(pool.free for pool in each.pools) for each in drawn.offerings}
-    return Summary(len(drawn.entries), {name: Cut(*cut, free[name]) for name, cut in cuts.items()})
+    return Summary(
+        len(drawn.entries), {name: Cut(cut[0], cut[1], cut[2], free[name]) for name, cut in cuts.items()}
+    )
 
 
 def results(reading: Reading, file: bytes) -> list[tuple[str, str, str]]:

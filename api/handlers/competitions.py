@@ -176,7 +176,7 @@ def _has_results(definition: Definition, name: str) -> bool:
 
 
 def _refused(call: Call, refusal: Refusal) -> Answer:
-    return problems.response(refusal.code, call.language, refusal.fact)
+    return problems.response(refusal.code, call.language, problems.state(refusal.fact, call.language))
 
 
 async def _definition(call: Call) -> Definition | Answer:

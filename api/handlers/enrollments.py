@@ -105,7 +105,7 @@ async def mine(call: Call) -> Answer:
     campaign = call.parameter("campaign")
     found = await call.api.runtime.decisions.mine(campaign, call.person.sub)
     if isinstance(found, Decision):
-        return answers.refusal(call, found)
+        return answers.refusal(call, campaign, found)
     seen = [
         views.enrollment(campaign, made.enrollment, made.record, made.position)
         for made in found

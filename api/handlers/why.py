@@ -42,7 +42,7 @@ async def enrollment(call: Call) -> Answer:
     campaign = call.parameter("campaign")
     found = await enrollments.visible(call)
     if found.record is None:
-        return answers.refusal(call, found)
+        return answers.refusal(call, campaign, found)
     explained = await call.api.runtime.explainer.enrollment(campaign, found)
     if isinstance(explained, str):
         return _refused(call, explained)

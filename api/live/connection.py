@@ -185,7 +185,7 @@ class Connection:
         verified = self._verified
         assert verified is not None, "only members come so far"
         if self._clock.now_ms() >= verified.exp * 1000:
-            return _refusal(message.id, answers.refusal(self._call, EXPIRED))
+            return _refusal(message.id, answers.refusal(self._call, message.campaign, EXPIRED))
         try:
             if self._limit and (wait_ns := await self._wait_ns(self._limit, message, verified.person)):
                 return _refusal(message.id, problems.rate_limited(wait_ns, self._call.language))
@@ -195,7 +195,7 @@ class Connection:
         if made.record is not None:
             status, body = answers.enrollment(message.campaign, made.record, made)
             return messages.Result(message.id, status, Raw(body))
-        return _refusal(message.id, answers.refusal(self._call, made))
+        return _refusal(message.id, answers.refusal(self._call, message.campaign, made))
 
     async def _wait_ns(self, limit: MemberLimit, message: SignUp | messages.Change, person: Person) -> int:
         if isinstance(message, SignUp):

@@ -89,19 +89,19 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "syntax": ("第 {line} 行第 {column} 列有语法错误。", "Syntax error at line {line}, column {column}."),
     "too_deep": ("嵌套不得超过 {depth_max} 层。", "Nesting must not exceed {depth_max} levels."),
     "yaml_alias": (
-        "第 {line} 行第 {column} 列:不支持 YAML 锚点和别名。",
+        "第 {line} 行第 {column} 列：不支持 YAML 锚点和别名。",
         "Line {line}, column {column}: anchors and aliases of YAML are not accepted.",
     ),
     "yaml_tag": (
-        "第 {line} 行第 {column} 列:不支持 YAML 标签。",
+        "第 {line} 行第 {column} 列：不支持 YAML 标签。",
         "Line {line}, column {column}: tags of YAML are not accepted.",
     ),
     "yaml_key": (
-        "第 {line} 行第 {column} 列:键必须是字符串。",
+        "第 {line} 行第 {column} 列：键必须是字符串。",
         "Line {line}, column {column}: a key must be a string.",
     ),
     "yaml_documents": (
-        "第 {line} 行第 {column} 列:一个文件只能包含一份文档。",
+        "第 {line} 行第 {column} 列：一个文件只能包含一份文档。",
         "Line {line}, column {column}: a file holds one document only.",
     ),
     "more_faults": ("另有 {more} 处错误未列出。", "{more} more faults are not listed."),
@@ -110,7 +110,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "not_finite": ("必须是有限的数。", "Must be a finite number."),
     "number_too_long": ("数字的位数过多。", "This number has too many digits."),
     "number_form": (
-        "请写成普通十进制数;若为文字,请加引号。",
+        "请写成普通十进制数；若为文字，请加引号。",
         "Write a plain decimal number, or put it in quotes if it is text.",
     ),
     # Shapes.
@@ -121,7 +121,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "too_few": ("至少要有 {min} 项。", "Must have at least {min} entries."),
     "too_many": ("最多只能有 {max} 项。", "Must have at most {max} entries."),
     "not_a_string": (
-        "必须是字符串(在 YAML 中,数字、yes、no 等文字须加引号)。",
+        "必须是字符串（在 YAML 中，数字、yes、no 等文字须加引号）。",
         "Must be a string (in YAML, text such as a number, yes or no needs quotes).",
     ),
     "too_short": ("至少要有 {min} 个字符。", "Must have at least {min} characters."),
@@ -129,29 +129,29 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "control_character": ("不得含有控制字符。", "Must not contain control characters."),
     "surrogate": ("含有不成对的代理码位。", "Must not contain lone surrogates."),
     "not_an_id": (
-        "必须由 1 至 64 个小写字母、数字或连字符组成,且不以连字符开头。",
+        "必须由 1 至 64 个小写字母、数字或连字符组成，且不以连字符开头。",
         "Must be 1 to 64 lower-case letters, digits and hyphens, and not begin with a hyphen.",
     ),
     "not_a_unit": (
-        "必须是以点分隔的单位路径,最多十段,例如 xicheng.finance。",
+        "必须是以点分隔的单位路径，最多十段，例如 xicheng.finance。",
         "Must be a dotted path of at most ten segments, such as xicheng.finance.",
     ),
     "pattern": ("格式必须符合 {pattern}。", "Must match {pattern}."),
-    "not_one_of": ("必须是以下之一:{allowed}。", "Must be one of: {allowed}."),
+    "not_one_of": ("必须是以下之一：{allowed}。", "Must be one of: {allowed}."),
     "not_an_integer": ("必须是整数。", "Must be an integer."),
     "not_a_number": ("必须是数字。", "Must be a number."),
     "too_small": ("不得小于 {min}。", "Must be at least {min}."),
     "too_large": ("不得大于 {max}。", "Must be at most {max}."),
     "not_a_boolean": ("必须是 true 或 false。", "Must be true or false."),
     "not_an_instant": (
-        "必须是带时区的时刻,例如 2026-11-28T10:00:00+08:00;seatrush apply 的文件中也可写 +10m、-1d(s、m、h、d)。",
+        "必须是带时区的时刻，例如 2026-11-28T10:00:00+08:00；seatrush apply 的文件中也可写 +10m、-1d（s、m、h、d）。",
         "Must be an instant such as 2026-11-28T10:00:00+08:00; for seatrush apply also +10m, -1d (s, m, h, d).",
     ),
     "no_offset": (
-        "时刻必须带有时区,例如 2026-11-28T10:00:00+08:00。",
+        "时刻必须带有时区，例如 2026-11-28T10:00:00+08:00。",
         "An instant needs its offset from UTC, such as 2026-11-28T10:00:00+08:00.",
     ),
-    "not_a_date": ("必须是日期,例如 2026-12-31。", "Must be a date, such as 2026-12-31."),
+    "not_a_date": ("必须是日期，例如 2026-12-31。", "Must be a date, such as 2026-12-31."),
     "year": ("年份必须在 {first} 至 {last} 之间。", "The year must be from {first} to {last}."),
     # Rules of a campaign document.
     "duplicate": ("与 {first} 重复。", "Is the same as {first}."),
@@ -187,8 +187,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "not_together": ("必须与 {other} 同时填写。", "Must be given together with {other}."),
     "policy_not_available": (
-        "此规则尚未提供,目前可用:{available}。",
-        "This policy is not available yet; there is: {available}.",
+        "没有此规则，可用的有：{available}。",
+        "There is no such policy; there are: {available}.",
     ),
     "party_not_available": (
         "party_max 大于 1 尚未提供。",
@@ -298,7 +298,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Must not be below {seat}, the highest seat number that is taken.",
     ),
     "has_live_enrollments": (
-        "“{name}”仍有有效报名,不能移除。",
+        "“{name}”仍有有效报名，不能移除。",
         '"{name}" has live enrollments and cannot be removed.',
     ),
     "has_queued": (

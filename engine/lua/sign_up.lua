@@ -344,7 +344,8 @@ local function decide(request)
     return refuse(Outcome.CLOSED)
   end
   local takes_from = offering.intents_open or offering.opens
-  if takes_from > now then
+  -- A round that members advance to never opens to anybody.
+  if takes_from > now and offering.policy ~= 'advancement' then
     return refuse(Outcome.NOT_OPEN, takes_from)
   end
   local opens_at = offering.of and opens_second_class_at(offering, live)

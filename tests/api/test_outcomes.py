@@ -200,11 +200,12 @@ async def test_limit_reached_names_the_limit(client: Client) -> None:
 async def test_overlap_names_the_other_offering(client: Client) -> None:
     refused = await overlap(client)
     assert refused.json["offering"] == "tea"
-    assert "tea" in refused.json["detail"]
+    # By its title, in the language of the client.
+    assert "手工皂" in refused.json["detail"]
 
 
 async def test_wrong_state_names_the_state(client: Client) -> None:
-    assert "waitlisted" in (await wrong_state(client)).json["detail"]
+    assert "候补中" in (await wrong_state(client)).json["detail"]
 
 
 async def test_not_open_says_when_it_opens(client: Client) -> None:
