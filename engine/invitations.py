@@ -3,6 +3,7 @@
 A code is told once, to whoever has it issued. Redis, the log and the ledger know its id alone.
 """
 
+import re
 import secrets
 from typing import Final
 
@@ -82,6 +83,8 @@ class Invitations:
 
     async def revoke(self, campaign: str, offering: str, code: str, actor: str, channel: str) -> Listed | str:
         """Revoke a code by its id; enrollments that came in by it stay. Again, it changes nothing."""
+        if not re.fullmatch(invitation.ID_PATTERN, code):
+            return "not_found"
         status, facts = await self._decisions.command("revoke", campaign, offering, code, actor, channel)
         if status != outcome.DECIDED:
             return status

@@ -26,6 +26,7 @@ from engine.live.server import NothingRan, Server
 _QUEUED_UNDER_POLICY: Final = -1
 _DRAW_IS_OVER: Final = -2
 _LIVE_UNDER_POLICY: Final = -3
+_QUEUED_BY_STAGES: Final = -4
 """What engine/lua/publish.lua says in the place of a seat number."""
 COLLECTS_BY: Final = {"ballot": "closes", "poll": "policy/until"}
 """The field that says until when a policy collects entries, where that is not `opens`."""
@@ -209,6 +210,9 @@ def _fault(campaign: documents.Campaign, offering: str, pool: str, seat: int) ->
                 field = COLLECTS_BY.get(each.policy.name, "opens")
                 return Fault(f"/offerings/{index}/{field}", "draw_is_over")
             for number, candidate in enumerate(each.pools):
+                if candidate.pool == pool and seat == _QUEUED_BY_STAGES:
+                    path = f"/offerings/{index}/pools/{number}/merges"
+                    return Fault(path, "has_queued_by_stages", {"name": offering})
                 if candidate.pool == pool:
                     path = f"/offerings/{index}/pools/{number}/capacity"
                     return Fault(path, "below_live_seats", {"seat": seat})

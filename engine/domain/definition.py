@@ -4,6 +4,7 @@ Python keeps what depends on the person (which pools a member is eligible for); 
 entry for each offering, so that a script can apply every guard by itself.
 """
 
+import hashlib
 import heapq
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -60,6 +61,8 @@ class PackedPool(Struct, frozen=True, omit_defaults=True):
     """Whether an invitation code opens it."""
     merges: list[int] = []
     """When each stage begins, UTC milliseconds; left out where there is none."""
+    around: str = ""
+    """A digest of the stages' units, by which those who wait were put into queues; "" where there are no stages."""
 
 
 class PackedOffering(Struct, frozen=True, omit_defaults=True):
@@ -218,6 +221,7 @@ def _packed(
                 releases=milliseconds(pool.releases) if pool.releases else 0,
                 codes=pool.codes,
                 merges=[milliseconds(merge.at) for merge in pool.merges],
+                around=_around(pool),
             )
             for pool in offering.pools
         ],
@@ -231,6 +235,13 @@ def _packed(
         second=second.offering if second else "",
         second_waiting=second.policy.waiting or 0 if second else 0,
     )
+
+
+def _around(pool: documents.Pool) -> str:
+    if not pool.merges:
+        return ""
+    units = msgspec.json.encode([merge.units for merge in pool.merges])
+    return hashlib.blake2b(units, digest_size=8).hexdigest()
 
 
 def pack_rules(document: documents.Campaign) -> bytes:

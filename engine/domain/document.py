@@ -16,6 +16,7 @@ from engine.domain import quotas, shapes, strict_json, strict_yaml
 from engine.domain.campaign import ID_MAX, Campaign, PolicyChoice, Pool, Quotas
 from engine.domain.faults import Fault, Found, Path, fault, pointer
 from engine.domain.ladder import MEMBER, SCORE
+from engine.domain.person import within
 from engine.domain.policies import POLICIES, advancement, ballot, first_come, poll, second_class
 
 MAX_BYTES: Final = 1024 * 1024
@@ -74,12 +75,23 @@ def _check_campaign(campaign: Any, found: Found) -> None:
         if (offering.party_max or 1) > 1:
             found.add((path, "party_max"), "party_not_available")
     _check_second_classes(offerings, found)
+    _check_whose(campaign.unit, offerings, found)
     rules = campaign.rules
     if rules is not None and rules.votes_max is not None and not any(map(_is_poll, offerings)):
         found.add(((None, "rules"), "votes_max"), "no_poll")
     if campaign.weights is not None and not any(map(_is_drawn, offerings)):
         found.add((None, "weights"), "no_draw")
     _check_rounds(offerings, found)
+
+
+def _check_whose(unit: str | None, offerings: list[Any], found: Found) -> None:
+    """Headcounts of others are nobody's business: quotas are over units of the campaign's own."""
+    for index, offering in enumerate(offerings):
+        listed = offering.quotas.units if offering.quotas is not None else None
+        for number, each in enumerate(listed or []):
+            if unit and isinstance(each, str) and not within(each, unit):
+                path: Path = ((((None, "offerings"), index), "quotas"), "units")
+                found.add((path, number), "not_of_the_unit", unit=unit)
 
 
 def _check_second_classes(offerings: list[Any], found: Found) -> None:

@@ -313,6 +313,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "“{name}”的晋级已确定，尚未全部录入：在此之前不能移除或更改。",
         'It is decided who goes on from "{name}", and not all are enrolled: until then this has to stay.',
     ),
+    "has_queued_by_stages": (
+        "“{name}”有人等待，合并的单位和次序不能更改，只能更改时间。",
+        'In "{name}" there are members who wait: the units of merges stay as they are, only their times may change.',
+    ),
+    "not_of_the_unit": (
+        "必须是批次所属单位 {unit} 或其下级。",
+        "Must be the campaign's unit, {unit}, or below it.",
+    ),
     "draw_is_over": (
         "该活动已经抽签，不能再登记抽签。",
         "This offering has had its draw: it cannot collect entries again.",

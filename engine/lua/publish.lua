@@ -77,7 +77,7 @@ end
 
 local old, lowered, refused = {}, {}, {}
 -- Why, in the place of a seat number.
-local LIVE_ENROLLMENTS, QUEUED_UNDER_POLICY, DRAW_IS_OVER, LIVE_UNDER_POLICY = 0, -1, -2, -3
+local LIVE_ENROLLMENTS, QUEUED_UNDER_POLICY, DRAW_IS_OVER, LIVE_UNDER_POLICY, QUEUED_BY_STAGES = 0, -1, -2, -3, -4
 local function is_given_alike(one, other)
   return one.policy == other.policy and (one.collects == nil) == (other.collects == nil)
 end
@@ -110,6 +110,11 @@ for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
     refused[#refused + 1] = {name, '', DRAW_IS_OVER}
   end
   for _, pool in ipairs(offering.pools) do
+    local successor = new[name] and pool_of(new[name], pool.pool)
+    if queued and successor and successor.around ~= pool.around then
+      -- Those who wait are in the queues of the stages that there were.
+      refused[#refused + 1] = {name, pool.pool, QUEUED_BY_STAGES}
+    end
     local capacity = new_capacity(offering, pool)
     if capacity < pool.mark then
       local highest = highest_live_seat(pool)

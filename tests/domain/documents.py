@@ -60,7 +60,7 @@ def shared(name: str) -> dict[str, Any]:
     """A fresh offering with quotas in the place of pools."""
     quotas = {
         "seats": 100,
-        "units": ["xicheng.finance", "xicheng.health.fuxing"],
+        "units": ["xicheng.finance.bank", "xicheng.finance.fuxing"],
         "floor": 2,
         "merges": ["2026-11-29T10:00:00+08:00", "2026-11-30T10:00:00+08:00"],
         "recomputed": "2026-11-27T18:00:00+08:00",

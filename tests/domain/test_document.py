@@ -307,7 +307,7 @@ QUOTAS: dict[str, Any] = {"seats": 100, "units": ["d.a.x", "d.b"], "merges": [me
 
 def shared(**changed: Any) -> dict[str, Any]:
     """The least document with quotas in the place of pools; a field that is None is left out."""
-    raw = documents.least()
+    raw = documents.least() | {"unit": "d"}
     del raw["offerings"][0]["pools"]
     raw["offerings"][0]["quotas"] = {
         name: each for name, each in (QUOTAS | changed).items() if each is not None
@@ -352,7 +352,8 @@ def test_a_document_with_the_pools_that_its_quotas_made_is_as_good_as_without() 
         ({"units": ["d.a", "d.b", "d.a"]}, {"units/2": "within_another", "merges/1": "nothing_above"}),
         ({"units": ["d.a.x", "d.a"]}, {"units/0": "within_another"}),
         ({"units": ["d", "d.a.x"]}, {"units/1": "within_another"}),
-        ({"units": ["d.a-x", "d.a.x", "d-a.x"]}, {"units/1": "same_pool", "units/2": "same_pool"}),
+        ({"units": ["d.a-x.y", "d.a.x-y", "d.a.x.y"]}, {"units/1": "same_pool", "units/2": "same_pool"}),
+        ({"units": ["d.a.x", "da.b", "e.f"]}, {"units/1": "not_of_the_unit", "units/2": "not_of_the_unit"}),
         ({"units": [f"d.{'a' * 63}", "d.b.c"]}, {"units/0": "unit_too_long"}),
         ({"recomputed": "2026-11-28T10:00:00+08:00"}, {"recomputed": "not_before"}),
         ({"headcounts": {}}, {"headcounts": "unknown_field"}),
@@ -626,7 +627,7 @@ HEATS, FINAL = "/offerings/0", "/offerings/1"
         (f"{HEATS}/pools/0/releases", "2026-12-02T10:00:00+08:00", [("releases", "not_in_a_round")]),
         (f"{HEATS}/pools/0/merges", [{"at": "2026-12-01T10:00:00+08:00", "units": ["x.red"]}],
          [("merges", "not_in_a_round")]),
-        (f"{HEATS}/quotas", {"seats": 9, "units": ["x.red"]},
+        (f"{HEATS}/quotas", {"seats": 9, "units": ["u.red"]},
          [("pools", "not_of_quotas"), ("quotas", "not_in_a_round")]),
         (f"{FINAL}/pools/0/codes", True, [("codes", "not_in_a_round")]),
         (f"{HEATS}/pools/0/eligible", None, [("0", "leads_nowhere")]),

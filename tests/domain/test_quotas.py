@@ -127,7 +127,7 @@ def shared(*names: str, **changed: Any) -> Campaign:
         offering = documents.least()["offerings"][0] | {"offering": name}
         del offering["pools"]
         offerings.append(offering | {"quotas": {"seats": 10, "units": ["d.a", "d.b"]} | changed})
-    campaign = document.validate(documents.least() | {"offerings": offerings})
+    campaign = document.validate(documents.least() | {"unit": "d", "offerings": offerings})
     assert isinstance(campaign, Campaign), campaign
     return campaign
 

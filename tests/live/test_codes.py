@@ -112,7 +112,8 @@ async def test_a_revoked_code_lets_nobody_in_and_nobody_out(stand: Stand) -> Non
     before = await stand.log()
     assert await stand.revoke(code) == Listed(code, shown)
     assert await stand.revoke(code, "tea") == "not_found"
-    assert await stand.revoke("0" * 32) == "not_found"
+    for other in ("0" * 32, "#soap", "#soap 1", ""):
+        assert await stand.revoke(other) == "not_found"
     assert await stand.log() == before
     assert refused(await stand.sign_up("m2", code=code)) == ("not_eligible", "code_revoked")
     assert (await stand.confirm(first.enrollment, "m1")).outcome == "changed"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engine.audit import Audit
+from engine.domain.faults import Fault
 from engine.live.decisions import Decision
 from engine.workers.recorder import Recorder
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering
@@ -144,13 +145,16 @@ async def test_stages_are_told_once_and_a_moved_one_anew(stand: Stand) -> None:
     await assert_agrees(stand)
 
 
-async def test_who_waits_for_a_stage_that_is_taken_away_keeps_waiting(stand: Stand) -> None:
-    await stand.publish(merging(1, 3_600))
+async def test_stages_stay_as_they_are_while_members_wait_for_them(stand: Stand) -> None:
+    """Else newcomers of a new stage would be ahead of those who wait; the times of stages may change."""
+    await stand.publish(merging(1, 3_600, 7_200))
     waiting = await stand.sign_up("t1", unit=TEAM)
-    await stand.publish(merging(1))
-    assert (await states(stand, [waiting])) == [("waitlisted", "")]
-    await stand.publish(merging(1, -60))
+    for other in (merging(1), merging(1, 3_600)):
+        refused = await stand.try_publish(other)
+        assert refused == [Fault("/offerings/0/pools/0/merges", "has_queued_by_stages", {"name": "soap"})]
+    await stand.publish(merging(1, -60, 7_200))
     assert (await states(stand, [waiting])) == [("confirmed", "crew")]
+    await stand.publish(merging(1))
     await assert_agrees(stand)
 
 

@@ -48,13 +48,13 @@ def decide(asked: Asked) -> Found:
     draw = asked.history.draw(asked.offering, asked.seq)
     if offering.closes <= now or has_had_its_draw(asked.history, asked.offering, offering, asked.seq):
         return Found("closed", f"{path}/closes")
-    if takes_from(offering) > now:
+    is_round = offering.policy == advancement.POLICY.name
+    if takes_from(offering) > now and not is_round:
         return Found("not_open", f"{path}/policy/intents_open" if offering.intents_open else f"{path}/opens")
     if offering.of and opens_to(asked, offering) > now:
         return Found("not_open", f"{path}/policy")
     may_take = pools_for(asked, asked.offering, asked.wanted)
     if not may_take:
-        is_round = offering.policy == advancement.POLICY.name
         return Found("not_eligible", f"{path}/policy" if is_round else f"{path}/pools")
     for each in asked.mine:
         if each.offering == asked.offering:
