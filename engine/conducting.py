@@ -90,21 +90,23 @@ def _shares(
     became = {(result.member, result.offering): result for result in drawn.results}
     for place, pseudonym in enumerate(ordered, start=1):
         entry = entries[pseudonym]
-        mine = [became[pseudonym, wish.offering] for wish in entry.wishes]
+        mine = [
+            Wished(
+                result.offering,
+                result.status,
+                result.pool,
+                result.status != "confirmed" and (pseudonym, result.offering) in blocked,
+            )
+            for result in (became[pseudonym, wish.offering] for wish in entry.wishes)
+        ]
+        by_lot = drawn.order == "lottery"
         yield Share(
-            names[pseudonym],
-            entry.weight if drawn.order == "lottery" else 0,
-            place,
-            any(result.status == "confirmed" for result in mine),
-            [
-                Wished(
-                    result.offering,
-                    result.status,
-                    result.pool,
-                    result.status != "confirmed" and (pseudonym, result.offering) in blocked,
-                )
-                for result in mine
-            ],
+            member=names[pseudonym],
+            weight=entry.weight if by_lot else 0,
+            place=place,
+            won=any(wished.status == "confirmed" for wished in mine),
+            wishes=mine,
+            counted=by_lot and not all(wished.blocked for wished in mine),
         )
 
 

@@ -56,7 +56,7 @@ class Mine(Struct, frozen=True):
     """In thousandths: that of the entry that was drawn, before the draw what it would be now."""
     losses: int
     wins: int
-    """Of other draws of the campaign's unit, so far."""
+    """Campaigns of the unit whose draws gave nothing, and those that gave a seat, besides this draw."""
     share: Share | None = None
     summary: Summary | None = None
     """Both once the draw is over, for one who had an entry."""

@@ -12,6 +12,7 @@ import pytest
 from engine.domain import draw, lottery
 from engine.domain.draw import Draw
 from engine.domain.faults import Fault
+from engine.domain.share import History
 from engine.drawing import Drawing
 from tests.draws import agrees, ballot, close, drawn, enter, record, statuses
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering, open_stand
@@ -259,6 +260,48 @@ async def test_earlier_draws_of_the_unit_weigh(stand: Stand) -> None:
     names = [lottery.pseudonym(CAMPAIGN, found.commitment, member) for member in ("lucky", "unlucky", "new")]
     assert [told[name] for name in names] == [250, 2_500, 1_000]
     await agrees(stand)
+
+
+async def test_who_enters_more_draws_of_a_campaign_loses_no_more(stand: Stand) -> None:
+    """A limit of one, and ballots that close one after the other: a win is a win, and one loss is one."""
+    rules = {"limits": [{"max": 1, "per": "campaign"}]}
+    capacities = {"a": 1, "b": 0, "c": 0}
+    ballots = [ballot(name, capacity=capacity) for name, capacity in capacities.items()]
+    await stand.publish(campaign(*ballots, rules=rules))
+    for name in capacities:
+        await enter(stand, "greedy", name)
+    await enter(stand, "honest", "b")
+    await enter(stand, "unlucky", "c")
+    hours = {"a": 3, "b": 2, "c": 1}
+    closed = [
+        each | {"opens": at(hours=-9), "closes": at(hours=-hours[each["offering"]])} for each in ballots
+    ]
+    await stand.publish(campaign(*closed, rules=rules))
+    for number in (1, 2, 3):
+        await drawn(stand, number)
+    (here,) = await stand.runtime.ledger.campaigns()
+    histories = await stand.runtime.ledger.histories(here.unit, ("another", 1))
+    assert histories == {"greedy": History(0, 1), "honest": History(1, 0), "unlucky": History(1, 0)}
+
+
+async def test_what_another_seat_stood_against_is_no_loss(stand: Stand) -> None:
+    rules = {"limits": [{"max": 1, "per": "campaign"}]}
+    await stand.publish(campaign(ballot(), offering("paper"), rules=rules))
+    await enter(stand, "m1")
+    assert (await stand.sign_up("m1", "paper")).outcome == "confirmed"
+    await close(stand, ballot(), offering("paper"), rules=rules)
+    await drawn(stand)
+    (here,) = await stand.runtime.ledger.campaigns()
+    assert await stand.runtime.ledger.histories(here.unit, ("another", 1)) == {}
+
+
+async def test_a_pool_that_entries_are_for_stays(stand: Stand) -> None:
+    own = {"pool": "own", "capacity": 1, "eligible": {"units": ["a"]}}
+    await stand.publish(campaign(ballot(pools=[own, {"pool": "open", "capacity": 1}])))
+    await enter(stand, "m1")
+    renamed = ballot(pools=[own | {"pool": "mine"}, {"pool": "open", "capacity": 1}])
+    refused = await stand.try_publish(campaign(renamed))
+    assert refused == [Fault("/offerings/0/pools", "has_live_enrollments", {"name": "own"})]
 
 
 async def test_those_who_wait_hold_the_policy_too(stand: Stand) -> None:

@@ -138,6 +138,20 @@ async def test_a_document_cannot_take_the_draw_from_those_who_are_in_it(stand: S
     assert again == [Fault("/offerings/0/opens", "draw_is_over")]
 
 
+async def test_an_offering_is_drawn_once_and_its_file_stays(stand: Stand) -> None:
+    """Also if the grace window is taken out of the document, and put back."""
+    await stand.publish(campaign(graced()))
+    await enter(stand, "m1")
+    await stand.publish(campaign(graced(over=True)))
+    await drawn(stand)
+    await stand.publish(campaign(offering(opens=at(hours=-2))))
+    assert await stand.runtime.drawing.number(CAMPAIGN, "soap") == 1
+    assert await stand.try_publish(campaign(graced())) == [Fault("/offerings/0/opens", "draw_is_over")]
+    ballot = offering(policy={"name": "ballot"})
+    assert await stand.try_publish(campaign(ballot)) == [Fault("/offerings/0/closes", "draw_is_over")]
+    await agrees(stand)
+
+
 async def test_a_window_that_nobody_used_ends(stand: Stand) -> None:
     await stand.publish(campaign(graced(over=True)))
     assert (await stand.sign_up("m1")).outcome == "not_ready"

@@ -215,7 +215,7 @@ def _vote(calls: Calls, pick: Random) -> None:
         )
         for name in NAMES[:3]
     )
-    calls.begin(Shape(offerings, _limits(pick), pick.random() < 0.5, pick.choice([0, 1, 2])))
+    calls.begin(in_order(Shape(offerings, _limits(pick), pick.random() < 0.5, pick.choice([0, 1, 2]))))
     for _ in range(14):
         requests = [_request(calls, pick, pick.choice(NAMES[:3])) for _ in range(pick.randint(1, 4))]
         calls._step(calls._sign_up(requests))
@@ -260,7 +260,7 @@ def _compete(calls: Calls, pick: Random) -> None:
         offers=pick.random() < 0.4,
         holds=pick.random() < 0.3,
     )
-    calls.begin(Shape((heats, final, _offer(pick, "three")), _limits(pick)))
+    calls.begin(in_order(Shape((heats, final, _offer(pick, "three")), _limits(pick))))
     for _ in range(6):
         requests = [Request(member, FIRST) for member in pick.sample(list(UNITS), 3)]
         calls._step(calls._sign_up([*requests, Request(pick.choice(list(UNITS)), "two")]))

@@ -122,6 +122,30 @@ async def test_too_few_votes_and_nothing_is_given(stand: Stand) -> None:
     await agrees(stand)
 
 
+async def test_a_vote_that_counted_is_not_free_again(stand: Stand) -> None:
+    """Else one member could open a whole menu."""
+    await stand.publish(campaign(poll("a", 1), poll("b", 1), rules={"votes_max": 1}))
+    vote = await enter(stand, "m1", "a")
+    assert (await stand.cancel(vote.enrollment, "m1")).outcome == "too_late"
+    assert await outcomes(stand, "b", "m1") == ["limit_reached"]
+
+
+async def test_each_poll_by_votes_is_a_draw_of_its_own(stand: Stand) -> None:
+    """An early vote for one gives nothing in another, also if both open at once."""
+    polls = [poll("a", 9, capacity=1), poll("b", 9, capacity=1)]
+    await stand.publish(campaign(*polls))
+    for member, name in (("ann", "a"), ("bob", "b"), ("ann", "b")):
+        await enter(stand, member, name)
+    await stand.publish(campaign(poll("a", 1, capacity=1), poll("b", 1, capacity=1)))
+    drawings = [await drawn(stand, number) for number in (1, 2)]
+    assert [draw.verify(each) for each in drawings] == [[], []]
+    for member, name in (("ann", "a"), ("bob", "b")):
+        mine = await stand.decisions.mine(CAMPAIGN, member)
+        assert isinstance(mine, list)
+        assert [each.record.offering for each in mine if each.record] == [name]
+    await agrees(stand)
+
+
 async def test_a_vote_may_be_taken_back_until_it_counts(stand: Stand) -> None:
     await stand.publish(campaign(poll()))
     gone = await enter(stand, "m0")
@@ -303,6 +327,30 @@ async def test_a_second_class_that_comes_later_opens_at_once(stand: Stand) -> No
     await stand.publish(campaign(soap, second(waiting=2)))
     assert len(await met(stand, "second")) == 1
     assert await outcomes(stand, "second", "m2") == ["confirmed"]
+    await agrees(stand)
+
+
+async def test_a_second_class_whose_opening_is_to_come_opens_then(stand: Stand) -> None:
+    """By the clock, although nobody can join the queue any more."""
+    soap = offering(waitlist={"size_max": 2})
+    await stand.publish(campaign(soap, second(waiting=2, opens=at(seconds=0.3))))
+    await outcomes(stand, "soap", "m0", "m1", "m2", "m3")
+    assert await met(stand, "second") == []
+    while not await met(stand, "second"):
+        due_ms = await stand.decisions.advance(CAMPAIGN)
+        await asyncio.sleep(min(due_ms or 0, 300) / 1000)
+    assert await outcomes(stand, "second", "m2") == ["confirmed"]
+    await agrees(stand)
+
+
+async def test_what_was_met_under_another_policy_is_not(stand: Stand) -> None:
+    soap = offering(waitlist={"size_max": 9})
+    await stand.publish(campaign(soap, second(waiting=1)))
+    await outcomes(stand, "soap", "m0", "m1", "m2")
+    assert len(await met(stand, "second")) == 1
+    await stand.publish(campaign(soap, poll("second", 2)))
+    assert not await stand.runtime.drawing.draw_if_due(CAMPAIGN)
+    assert await outcomes(stand, "second", "a") == ["entered"]
     await agrees(stand)
 
 

@@ -3,7 +3,6 @@
 from api import answers, problems, views
 from api.answer import Answer
 from api.call import Call
-from engine.domain import policies
 from engine.domain.definition import Definition
 from engine.domain.lottery import Lottery
 
@@ -45,7 +44,6 @@ async def _with_draw(call: Call) -> tuple[Definition, Lottery] | Answer:
     definition = await catalog.find(campaign)
     if definition is None:
         return problems.response("not_ready" if catalog.is_lost(campaign) else "not_found", call.language)
-    offering = definition.offerings.get(call.parameter("offering"))
-    if definition.lottery is None or offering is None or not policies.collects_until(offering.document):
+    if definition.lottery is None or call.parameter("offering") not in definition.offerings:
         return problems.response("not_found", call.language)
     return definition, definition.lottery

@@ -35,9 +35,9 @@ class DrawShare(Struct, frozen=True):
     weight: Annotated[float, Meta(ge=0)]
     """1 is usual: of the entry that was drawn, before the draw what it would be now. 0 where votes made the order."""
     losses: Count
-    """Of other draws of the unit, so far: those that gave no seat."""
+    """Campaigns of the unit whose draws so far gave no seat."""
     wins: Count
-    """Those that gave one."""
+    """Those whose draws gave one."""
     place: Count | None
     """In the order of the draw, from 1; null until it is over, and for one who had no entry."""
     members: Count | None

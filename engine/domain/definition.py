@@ -107,9 +107,8 @@ class Timer(Struct, frozen=True, array_like=True):
 
     at: int
     name: str
-    """`opens/<offering>`, `closes/<offering>`, `releases/<offering>/<pool>` or `merges/<offering>/<pool>/<stage>`.
-
-    The scripts add others.
+    """`opens/<offering>`, `demand/<offering>`, `closes/<offering>`, `releases/<offering>/<pool>` or
+    `merges/<offering>/<pool>/<stage>`; the scripts add others.
     """
 
 
@@ -260,8 +259,9 @@ def pack_timers(document: documents.Campaign) -> bytes:
     """Every moment of the document at which something happens by itself: a msgpack array of Timer."""
     found = []
     for offering in document.offerings:
-        if offering.policy.name != second_class.POLICY.name:
-            found.append(Timer(milliseconds(offering.opens), f"opens/{offering.offering}"))
+        # A second class opens by demand, from that moment on.
+        kind = "demand" if offering.policy.name == second_class.POLICY.name else "opens"
+        found.append(Timer(milliseconds(offering.opens), f"{kind}/{offering.offering}"))
         found.append(Timer(milliseconds(offering.closes), f"closes/{offering.offering}"))
         found += [
             Timer(milliseconds(pool.releases), f"releases/{offering.offering}/{pool.pool}")

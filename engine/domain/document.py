@@ -97,18 +97,26 @@ def _check_whose(unit: str | None, offerings: list[Any], found: Found) -> None:
 def _check_second_classes(offerings: list[Any], found: Found) -> None:
     """Each is of an offering that takes sign-ups itself, and has no other second class."""
     chosen = {each.offering: each.policy and each.policy.name for each in offerings if each.offering}
+    places = {each.offering: each.waitlist.size_max for each in offerings if _has_places(each)}
     first_of: dict[str, int] = {}
     for index, offering in enumerate(offerings):
         choice = offering.policy
         if not choice or choice.name != second_class.POLICY.name or choice.of is None:
             continue
-        path: Path = ((((None, "offerings"), index), "policy"), "of")
+        choice_path: Path = (((None, "offerings"), index), "policy")
+        path: Path = (choice_path, "of")
         if choice.of not in chosen:
             found.add(path, "no_such_offering", name=choice.of)
         elif chosen[choice.of] in (second_class.POLICY.name, advancement.POLICY.name):
             found.add(path, "no_second_class")
+        elif choice.waiting and places.get(choice.of, choice.waiting) < choice.waiting:
+            found.add((choice_path, "waiting"), "never_so_many", of=choice.of)
         elif (first := first_of.setdefault(choice.of, index)) != index:
             found.add(path, "duplicate", first=f"/offerings/{first}/policy/of")
+
+
+def _has_places(offering: Any) -> bool:
+    return bool(offering.offering and offering.waitlist and offering.waitlist.size_max is not None)
 
 
 def _is_poll(offering: Any) -> bool:

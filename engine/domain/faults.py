@@ -209,6 +209,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "This campaign has no poll for which votes would count.",
     ),
     "no_such_offering": ("没有活动“{name}”。", 'There is no offering "{name}".'),
+    "never_so_many": (
+        "“{of}”的候补名额（waitlist.size_max）没有这么多。",
+        'The waitlist of "{of}" has not so many places: see its size_max.',
+    ),
     "no_second_class": (
         "第二班之后不能再设第二班；由上一轮晋级的活动也不能。",
         "Neither a second class nor a round that members advance to has a second class.",

@@ -26,13 +26,15 @@ class Share(Struct, frozen=True, gc=False):
 
     member: str
     weight: int
-    """In thousandths; 0 where the order was that of votes, which does not count as a draw by lot."""
+    """In thousandths; 0 where the order was that of votes."""
     place: int
     """In the order of the draw, from 1."""
     won: bool
     """Whether the draw gave a seat; a place on a waitlist is none."""
     wishes: list[Wished]
     """By rank."""
+    counted: bool = True
+    """Whether it counts in later draws: not where votes made the order, or where all wishes were blocked."""
 
 
 class Cut(Struct, frozen=True, array_like=True):

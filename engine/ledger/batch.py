@@ -75,10 +75,10 @@ class Changes(Struct):
 
 def share_rows(
     campaign: str, number: int, shares: Sequence[Share]
-) -> list[tuple[str, int, str, int, int, bool, bytes]]:
+) -> list[tuple[str, int, str, int, int, bool, bool, bytes]]:
     """Rows of what members had in a draw, in the order of their table's columns and of its key."""
     rows = [
-        (campaign, number, each.member, each.weight, each.place, each.won, pack(each.wishes))
+        (campaign, number, each.member, each.weight, each.place, each.won, each.counted, pack(each.wishes))
         for each in shares
     ]
     return sorted(rows)

@@ -173,7 +173,7 @@ class Ledger(Protocol):
     async def histories(
         self, unit: str, besides: tuple[str, int], member: str | None = None
     ) -> dict[str, History]:
-        """Losses and wins in the draws of a unit's campaigns, by member, or of one member.
+        """Losses and wins in the draws of a unit's campaigns, each campaign once, by member, or of one member.
 
         `besides` names a draw that does not count, by campaign and number."""
 

@@ -84,8 +84,8 @@ class Reading(ABC):
         rows = await self._rows("share", campaign, number, member)
         if not rows:
             return None
-        name, weight, place, won, wishes = rows[0]
-        return Share(name, weight, place, bool(won), _wishes.decode(wishes))
+        name, weight, place, won, counted, wishes = rows[0]
+        return Share(name, weight, place, bool(won), _wishes.decode(wishes), bool(counted))
 
     async def summary(self, campaign: str, number: int) -> Summary | None:
         """A draw in a few numbers, None while there is none."""
@@ -95,7 +95,7 @@ class Reading(ABC):
     async def histories(
         self, unit: str, besides: tuple[str, int], member: str | None = None
     ) -> dict[str, History]:
-        """Losses and wins in the draws of a unit's campaigns, by member, or of one member.
+        """Losses and wins in the draws of a unit's campaigns, each campaign once, by member, or of one member.
 
         `besides` names a draw that does not count, by campaign and number."""
         rows = await self._rows("histories", unit, *besides, member)

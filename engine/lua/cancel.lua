@@ -17,8 +17,9 @@ return run_changes(function(record, by, enrollment)
     return Outcome.WRONG_STATE, status
   end
   local offering = offering_of(record[Record.OFFERING])
-  -- The entries of a draw are what they are once no more are collected.
-  if offering.cancel_until <= now or (status == 'entered' and (offering.draw > 0 or offering.collects <= now)) then
+  -- The entries of a draw are what they are once no more are collected, or as many have come as are needed.
+  local is_collected = status == 'entered' and (offering.draw > 0 or offering.met > 0 or offering.collects <= now)
+  if offering.cancel_until <= now or is_collected then
     return Outcome.TOO_LATE
   end
   leave('cancelled', 'cancelled', by, offering, enrollment, record)

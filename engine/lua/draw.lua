@@ -1,6 +1,6 @@
 #!lua
--- Begins and ends a campaign's draws, one after the other. The offerings that stop collecting at the same moment, and
--- whose order is of the same kind, are one draw. Between its begin and its end no entry of it changes, and no document is published.
+-- Begins and ends a campaign's draws, one after the other. The offerings that stop collecting at the same moment are one
+-- draw; a poll in the order of its votes is one by itself. Between its begin and its end no entry of it changes, and no document is published.
 --
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  begin the next unless one is under way, end, or progress: no more than the answer
@@ -48,7 +48,7 @@ if ARGV[1] == 'begin' and drawing == 0 then
   drawing = redis.call('HINCRBY', Key.META, 'draws', 1)
   settled = 0
   for _, offering in ipairs(all) do
-    if draws_at(offering) == at and by_votes(offering) == by_votes(first) then
+    if offering == first or (draws_at(offering) == at and not by_votes(offering) and not by_votes(first)) then
       offering.draw = drawing
       offering.changed = true
       log_draw('draw_began', offering, drawing)

@@ -105,13 +105,18 @@ for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
     -- Those who are in would keep the seats of those who advance.
     refused[#refused + 1] = {name, '', LIVE_UNDER_POLICY}
   end
+  -- Of an offering that had a draw it is known for ever, whatever policies it had since.
+  offering.draw = tonumber(redis.call('HGET', Key.COUNTS, 'draw/' .. name) or 0)
   -- What a poll that is met collects until does not matter any more.
-  if new[name] and new[name].collects and offering.draw > 0 and offering.met == 0 and new[name].collects > now then
+  local is_met_poll = offering.policy == 'poll' and offering.met > 0 and new[name] and new[name].policy == 'poll'
+  if new[name] and new[name].collects and offering.draw > 0 and not is_met_poll and new[name].collects > now then
     refused[#refused + 1] = {name, '', DRAW_IS_OVER}
   end
   for _, pool in ipairs(offering.pools) do
     local successor = new[name] and pool_of(new[name], pool.pool)
-    if queued and successor and successor.around ~= pool.around then
+    if queued and new[name] and not successor then
+      refused[#refused + 1] = {name, pool.pool, LIVE_ENROLLMENTS}
+    elseif queued and successor and successor.around ~= pool.around then
       -- Those who wait are in the queues of the stages that there were.
       refused[#refused + 1] = {name, pool.pool, QUEUED_BY_STAGES}
     end
@@ -144,6 +149,7 @@ local passed = {}
 for _, offering in ipairs(old) do
   local moments = {
     ['opens/' .. offering.name] = offering.opens,
+    ['demand/' .. offering.name] = offering.opens,
     ['closes/' .. offering.name] = offering.closes,
   }
   for _, pool in ipairs(offering.pools) do
@@ -165,10 +171,17 @@ for _, offering in ipairs(old) do
   redis.call('ZREM', Key.TIMERS, 'promote/' .. offering.name)
   local successor = new[offering.name]
   if successor and (successor.collects or successor.of) then
-    successor.draw, successor.met = offering.draw, offering.met
+    successor.draw = offering.draw
   else
-    redis.call('HDEL', Key.COUNTS, 'entered/' .. offering.name, 'draw/' .. offering.name,
-      'met/' .. offering.name)
+    redis.call('HDEL', Key.COUNTS, 'entered/' .. offering.name)
+  end
+  if successor and successor.policy == offering.policy then
+    successor.met = offering.met
+  else
+    redis.call('HDEL', Key.COUNTS, 'met/' .. offering.name)
+  end
+  if not successor then
+    redis.call('HDEL', Key.COUNTS, 'draw/' .. offering.name)
   end
   if not new[offering.name] then
     redis.call('HDEL', Key.COUNTS, 'waiting/' .. offering.name)

@@ -253,6 +253,7 @@ def test_each_rule(pointer: str, value: object, code: str) -> None:
             [("until", "not_after_opening")],
         ),
         ({"name": "second_class", "of": "soap", "waiting": 9, "kept_s": 60}, []),
+        ({"name": "second_class", "of": "soap", "waiting": 51}, [("waiting", "never_so_many")]),
         ({"name": "second_class"}, [("of", "missing"), ("waiting", "missing")]),
         ({"name": "second_class", "of": "yoga", "waiting": 9}, [("of", "no_such_offering")]),
         ({"name": "second_class", "of": "paper-cutting", "waiting": 9}, [("of", "no_second_class")]),

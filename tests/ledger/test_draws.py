@@ -324,14 +324,14 @@ async def test_shares_of_the_draw_that_is_kept(ledger: Ledger, other: Ledger) ->
 async def test_each_draw_of_a_campaign_is_kept(ledger: Ledger) -> None:
     await register(ledger)
     (here,) = await ledger.campaigns()
-    for number, won in ((1, False), (2, True), (3, True)):
+    for number, won in ((1, False), (2, True), (3, False)):
         file = b"%d" % number
         kept = await ledger.keep_draw(CAMPAIGN, number, file, Summary(number, {}), [share("m1", won=won)])
         assert kept == file
     assert [await ledger.draw(CAMPAIGN, number) for number in (1, 2, 3, 4)] == [b"1", b"2", b"3", None]
     assert await ledger.summary(CAMPAIGN, 2) == Summary(2, {})
     assert await ledger.share(CAMPAIGN, 2, "m1") == share("m1", won=True)
-    assert await ledger.histories(here.unit, (CAMPAIGN, 3)) == {"m1": History(1, 1)}
+    assert await ledger.histories(here.unit, (CAMPAIGN, 3)) == {"m1": History(0, 1)}
 
 
 async def test_draws_of_the_same_unit_are_counted(ledger: Ledger) -> None:

@@ -196,11 +196,20 @@ def shapes(draw: st.DrawFn) -> Shape:
 
 
 def in_order(shape: Shape) -> Shape:
-    """With one second class at most, and none without a first."""
-    seconds = [each.name for each in shape.offerings if each.gives == "second_class"]
-    for name in seconds[1:] if shape.find(FIRST) else seconds:
-        shape = oracle.changed(shape, name, gives="first_come")
+    """With one second class at most, and none but behind a first where enough may wait."""
+    seconds = [each for each in shape.offerings if each.gives == "second_class"]
+    kept = seconds[:1] if _may_be_behind(shape, seconds) else []
+    for each in seconds:
+        if each not in kept:
+            shape = oracle.changed(shape, each.name, gives="first_come")
     return shape
+
+
+def _may_be_behind(shape: Shape, seconds: list[Offering]) -> bool:
+    first = shape.find(FIRST)
+    return first is not None and all(
+        each.demand <= first.waiting_max and first.gives != "advancement" for each in seconds[:1]
+    )
 
 
 UNKNOWN_CODE: Final = "f" * 32
@@ -243,15 +252,16 @@ EDITS: Final = st.one_of(
 def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
     """The next version of a document. A pool stays released, and a stage begun."""
     found = shape.find(name)
+    seconds = [each for each in shape.offerings if each.gives == "second_class"]
     if what == "added":
         if shape.find(value.name):
             return shape
         return in_order(replace(shape, offerings=(*shape.offerings, value)))
+    if what == "removed" and name == FIRST and seconds:
+        return shape
     if found is None or (what == "demand" and found.gives not in ("poll", "second_class")):
         return shape
     if what == "removed":
-        if name == FIRST and any(each.gives == "second_class" for each in shape.offerings):
-            return shape
         rest = tuple(each for each in shape.offerings if each is not found)
         return replace(shape, offerings=rest) if rest else shape
     if what in ("capacity", "release", "begun"):
@@ -260,7 +270,9 @@ def edited(shape: Shape, name: str, what: str, pool: str, value: Any) -> Shape:
             for each in found.pools
         )
         return oracle.changed(shape, name, pools=pools)
-    return oracle.changed(shape, name, **{what: value})
+    changed = oracle.changed(shape, name, **{what: value})
+    seconds = [each for each in changed.offerings if each.gives == "second_class"]
+    return changed if not seconds or _may_be_behind(changed, seconds) else shape
 
 
 def collected(shape: Shape) -> Shape:

@@ -376,10 +376,14 @@ class Oracle:
             return Answer("wrong_state", frozenset({claim.status}))
         if claim.status != "cancelled":
             offering = self.shape.get(claim.offering)
-            if not offering.cancellable or (claim.status == "entered" and offering.is_collected):
+            if not offering.cancellable or (claim.status == "entered" and self._is_settled(offering)):
                 return Answer("too_late")
             self._leave(claim, "cancelled", "cancelled")
         return Answer("changed", shown=self.show(claim))
+
+    def _is_settled(self, offering: Offering) -> bool:
+        """Whether entries cannot be taken back."""
+        return offering.is_collected or (offering.gives == "poll" and offering.name in self.opened)
 
     def confirm(self, enrollment: str, member: str) -> Answer:
         return self._take_or_leave(enrollment, member, "confirmed")
@@ -433,7 +437,7 @@ class Oracle:
         return offering.gives in ("grace", "ballot", "poll") and offering.name not in self.drawn
 
     def due(self) -> list[str]:
-        """The offerings of the next draw that can be held: those of one moment, and of one kind of order."""
+        """The offerings of the next draw that can be held: those of one moment, but a poll by votes alone."""
         found = [
             each
             for each in self.shape.offerings
@@ -442,11 +446,10 @@ class Oracle:
         if not found:
             return []
         first = min(found, key=lambda each: (self._moment(each), each.name))
-        return [
-            each.name
-            for each in found
-            if (self._moment(each), self._by_votes(each)) == (self._moment(first), self._by_votes(first))
-        ]
+        if self._by_votes(first):
+            return [first.name]
+        same = [each for each in found if self._moment(each) == self._moment(first)]
+        return [each.name for each in same if not self._by_votes(each)]
 
     def _moment(self, offering: Offering) -> int:
         """As the windows have it: grace windows end before polls, and those before anything closes."""

@@ -72,6 +72,10 @@ function due.opens(offering)
   log_campaign('opened', offering.name, '')
 end
 
+function due.demand(second)
+  note_demand(offering_of(second.of))
+end
+
 function due.closes(offering)
   log_campaign('closed', offering.name, '')
 end

@@ -197,18 +197,22 @@ RETURNING 1
 
 -- share --
 -- What a member had in a draw.
-SELECT member, weight, place, won, wishes FROM shares WHERE campaign = $1 AND number = $2 AND member = $3
+SELECT member, weight, place, won, counted, wishes FROM shares WHERE campaign = $1 AND number = $2 AND member = $3
 
 -- summary --
 -- A draw in a few numbers.
 SELECT summary FROM draws WHERE campaign = $1 AND number = $2
 
 -- histories --
--- Losses and wins in the draws of a unit other than draw $3 of the campaign $2, of each
--- member or of one; where the order was that of votes, nobody lost.
+-- Campaigns of a unit whose draws gave each member, or one, nothing, and those that gave something; besides draw $3 of
+-- the campaign $2. Several draws of a campaign count once: who enters more of them loses no more.
 SELECT member, count(*) FILTER (WHERE NOT won), count(*) FILTER (WHERE won)
-FROM campaigns JOIN shares USING (campaign)
-WHERE weight > 0 AND unit = $1 AND NOT (campaign = $2 AND number = $3) AND ($4::text IS NULL OR member = $4)
+FROM (
+    SELECT campaign, member, bool_or(won) AS won
+    FROM campaigns JOIN shares USING (campaign)
+    WHERE counted AND unit = $1 AND NOT (campaign = $2 AND number = $3) AND ($4::text IS NULL OR member = $4)
+    GROUP BY campaign, member
+) AS by_campaign
 GROUP BY member
 
 -- draw --

@@ -1,4 +1,5 @@
--- A campaign may have several draws, one after the other: each has a number, from 1.
+-- A campaign may have several draws, one after the other: each has a number, from 1. counted: whether a share is one of
+-- the wins and losses that later weights go by.
 ALTER TABLE draws RENAME TO draws_before;
 
 CREATE TABLE draws (
@@ -22,11 +23,12 @@ CREATE TABLE shares (
     weight INTEGER NOT NULL,
     place INTEGER NOT NULL,
     won INTEGER NOT NULL,
+    counted INTEGER NOT NULL,
     wishes BLOB NOT NULL,
     PRIMARY KEY (campaign, number, member)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO shares (campaign, number, member, weight, place, won, wishes)
-SELECT campaign, 1, member, weight, place, won, wishes FROM shares_before;
+INSERT INTO shares (campaign, number, member, weight, place, won, counted, wishes)
+SELECT campaign, 1, member, weight, place, won, 1, wishes FROM shares_before;
 
 DROP TABLE shares_before;

@@ -170,22 +170,26 @@ ON CONFLICT DO NOTHING
 
 -- add_share --
 -- What a member had in a draw.
-INSERT INTO shares (campaign, number, member, weight, place, won, wishes) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO shares (campaign, number, member, weight, place, won, counted, wishes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- share --
 -- What a member had in a draw.
-SELECT member, weight, place, won, wishes FROM shares WHERE campaign = ?1 AND number = ?2 AND member = ?3
+SELECT member, weight, place, won, counted, wishes FROM shares WHERE campaign = ?1 AND number = ?2 AND member = ?3
 
 -- summary --
 -- A draw in a few numbers.
 SELECT summary FROM draws WHERE campaign = ?1 AND number = ?2
 
 -- histories --
--- Losses and wins in the draws of a unit other than draw ?3 of the campaign ?2, of each
--- member or of one; where the order was that of votes, nobody lost.
+-- Campaigns of a unit whose draws gave each member, or one, nothing, and those that gave something; besides draw ?3 of
+-- the campaign ?2. Several draws of a campaign count once: who enters more of them loses no more.
 SELECT member, sum(1 - won), sum(won)
-FROM campaigns CROSS JOIN shares USING (campaign)
-WHERE weight > 0 AND unit = ?1 AND NOT (campaign = ?2 AND number = ?3) AND (?4 IS NULL OR member = ?4)
+FROM (
+    SELECT campaign, member, max(won) AS won
+    FROM campaigns CROSS JOIN shares USING (campaign)
+    WHERE counted AND unit = ?1 AND NOT (campaign = ?2 AND number = ?3) AND (?4 IS NULL OR member = ?4)
+    GROUP BY campaign, member
+) AS by_campaign
 GROUP BY member
 
 -- draw --
