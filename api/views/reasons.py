@@ -143,13 +143,17 @@ class ReasonDraw(Struct, frozen=True):
     members: Count
     """How many were drawn."""
     weight: Annotated[float, Meta(ge=0)]
-    """1 is usual."""
+    """1 is usual, 0 where the order was that of votes."""
     entries: Count
-    """Members who wished for this offering."""
+    """Members who wished for this offering, or voted for it."""
+    free: Count
+    """Seats that there were to be given."""
     seats: Count
-    """That the draw gave."""
+    """Of these, that were given."""
     last_place: Count | None
     """The last place in the order that got one of them; null when there were none."""
+    blocked: bool
+    """Whether there was a seat for one, and what one had in the campaign stood against it: a limit, or an overlap."""
 
 
 class EnrollmentReason(Struct, frozen=True):
@@ -248,8 +252,8 @@ def enrollment_reason(campaign: str, explained: Explained[Account], language: La
         queue=ReasonQueue(told.position, given.ahead, given.behind, given.left) if given else None,
         draw=(
             ReasonDraw(
-                *(drawn.place, drawn.members, drawn.weight / 1_000, drawn.cut.entries, drawn.cut.seats),
-                drawn.cut.last_place or None,
+                *(drawn.place, drawn.members, drawn.weight / 1_000, drawn.cut.entries, drawn.cut.free),
+                *(drawn.cut.seats, drawn.cut.last_place or None, drawn.blocked),
             )
             if drawn
             else None

@@ -187,8 +187,10 @@ async def test_an_entry_of_a_draw(client: Client) -> None:
             "members": 3,
             "weight": 1.0,
             "entries": 3,
+            "free": 1,
             "seats": 1,
             "last_place": 1,
+            "blocked": False,
         }
         assert each["draw"] == expected
     refused = await client.sign_up("m9")

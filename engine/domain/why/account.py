@@ -53,7 +53,9 @@ class Drawn(Struct, frozen=True):
     members: int
     """Who were drawn."""
     weight: int
-    """In thousandths."""
+    """In thousandths; 0 where the order was that of votes."""
+    blocked: bool
+    """Whether there was a seat, and what the member had in the campaign stood against it."""
     cut: Cut
     """How far the seats of the offering went."""
 
@@ -102,9 +104,14 @@ def tell(
         steps=[_step(history, event, causes) for event in events],
         position=position,
         given=history.given_since(record.offering, record.order) if waits else None,
-        drawn=Drawn(drawn[0].place, drawn[2], drawn[0].weight, drawn[1]) if drawn else None,
+        drawn=_drawn(record.offering, *drawn) if drawn else None,
         chances=list(_chances(history, offering, record)),
     )
+
+
+def _drawn(offering: str, share: Share, cut: Cut, members: int) -> Drawn:
+    blocked = any(wished.blocked for wished in share.wishes if wished.offering == offering)
+    return Drawn(share.place, members, share.weight, blocked, cut)
 
 
 def _record(event: Event) -> Record:

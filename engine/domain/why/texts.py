@@ -81,13 +81,19 @@ def account(told: Account, zone: tzinfo, language: Language) -> str:
         cut = told.drawn.cut
         facts |= {
             "place": told.drawn.place,
+            "free": cut.free,
             "members": told.drawn.members,
             "entries": cut.entries,
             "seats": cut.seats,
             "last_place": cut.last_place,
         }
-        sentences.append(DRAWN)
-        sentences.append(CUT if cut.seats else NO_CUT)
+        sentences.append(DRAWN if told.drawn.weight else VOTED)
+        if told.drawn.blocked:
+            sentences.append(BLOCKED)
+        elif cut.free:
+            sentences.append(CUT if cut.seats else NONE_GIVEN)
+        else:
+            sentences.append(NO_CUT)
     lines = [step(each, zone, language) for each in told.steps]
     return _joined(
         [*lines[:1], _said(NUMBER, language).format_map(facts), *lines[1:]]
@@ -253,9 +259,27 @@ PASSED: Final = (
     "{behind} seats went to members behind you, of pools that you may not take.",
 )
 DRAWN: Final = (
-    "抽签次序：{members} 人中第 {place} 位。该活动有 {entries} 人填报，抽出 {seats} 个名额。",
-    "In the draw you were number {place} of {members}; {entries} wished for this offering, and it gave {seats} seats.",
+    "抽签次序：{members} 人中第 {place} 位。该活动有 {entries} 人填报，{free} 个名额给出 {seats} 个。",
+    (
+        "In the draw you were number {place} of {members}; {entries} wished for this offering, and of its {free} seats "
+        "{seats} were given."
+    ),
 )
+VOTED: Final = (
+    "投票次序：{members} 人中第 {place} 位。该活动有 {entries} 票，{free} 个名额给出 {seats} 个。",
+    (
+        "In the order of votes you were number {place} of {members}; {entries} voted for this offering, and of its "
+        "{free} seats {seats} were given."
+    ),
+)
+BLOCKED: Final = (
+    "轮到您时还有名额，但您在本批次已有的报名（限额或时间冲突）使您不能再得这一个。",
+    (
+        "There was a seat when it was your turn; what you had in this campaign, or had just got, stood against it: a "
+        "limit, or sessions at the same time."
+    ),
+)
+NONE_GIVEN: Final = ("没有人得到名额。", "Nobody got one.")
 CUT: Final = ("名额到第 {last_place} 位为止。", "The seats ended at place {last_place}.")
 NO_CUT: Final = ("没有名额可抽。", "There were no seats to draw.")
 
@@ -286,7 +310,7 @@ STEPS: Final[dict[str, Text]] = {
         "报名时名额已满，候补第 {position} 位",
         "signed up by {by} when seats were gone, as number {position} on the waitlist",
     ),
-    "enrolled_entered": ("参加抽签", "entered in the draw by {by}"),
+    "enrolled_entered": ("已登记，等待抽签或开班", "entered by {by}, for the draw or the poll"),
     "advanced_confirmed": (
         "晋级，得到名额池 {pool} 的 {seat} 号",
         "advanced, with seat {seat} of the pool {pool}",
@@ -300,18 +324,18 @@ STEPS: Final[dict[str, Text]] = {
         "advanced as a substitute, as number {position} on the waitlist",
     ),
     "drawn_confirmed": (
-        "抽中，得到名额池 {pool} 的 {seat} 号",
-        "drawn, with seat {seat} of the pool {pool}",
+        "得到名额池 {pool} 的 {seat} 号",
+        "given seat {seat} of the pool {pool}",
     ),
     "drawn_held": (
-        "抽中，名额池 {pool} 的 {seat} 号暂留至 {until}",
-        "drawn, with seat {seat} of the pool {pool} held until {until}",
+        "得到名额池 {pool} 的 {seat} 号，暂留至 {until}",
+        "given seat {seat} of the pool {pool}, held until {until}",
     ),
     "drawn_waitlisted": (
-        "未抽中名额，候补第 {position} 位",
-        "drawn as number {position} on the waitlist",
+        "没有得到名额，候补第 {position} 位",
+        "given no seat, but number {position} on the waitlist",
     ),
-    "drawn_not_drawn": ("未抽中", "not drawn"),
+    "drawn_not_drawn": ("没有得到名额", "given no seat"),
     "promoted_confirmed": (
         "递补，得到名额池 {pool} 的 {seat} 号",
         "promoted to seat {seat} of the pool {pool}",
