@@ -112,13 +112,17 @@ for _, name in ipairs(redis.call('HKEYS', Key.OFFERINGS)) do
   if new[name] and new[name].collects and offering.draw > 0 and not is_met_poll and new[name].collects > now then
     refused[#refused + 1] = {name, '', DRAW_IS_OVER}
   end
+  for _, pool in ipairs(queued and new[name] and new[name].pools or NONE) do
+    local before = pool_of(offering, pool.pool)
+    if pool.around ~= (before and before.around) then
+      -- Those who wait are in the queues of the stages that there were: of a pool that is new, in none.
+      refused[#refused + 1] = {name, pool.pool, QUEUED_BY_STAGES}
+    end
+  end
   for _, pool in ipairs(offering.pools) do
     local successor = new[name] and pool_of(new[name], pool.pool)
     if queued and new[name] and not successor then
       refused[#refused + 1] = {name, pool.pool, LIVE_ENROLLMENTS}
-    elseif queued and successor and successor.around ~= pool.around then
-      -- Those who wait are in the queues of the stages that there were.
-      refused[#refused + 1] = {name, pool.pool, QUEUED_BY_STAGES}
     end
     local capacity = new_capacity(offering, pool)
     if capacity < pool.mark then

@@ -158,6 +158,27 @@ async def test_stages_stay_as_they_are_while_members_wait_for_them(stand: Stand)
     await assert_agrees(stand)
 
 
+@pytest.mark.parametrize("policy", ["first_come", "ballot"])
+async def test_no_pool_with_stages_is_added_while_members_wait(stand: Stand, policy: str) -> None:
+    """They would not be in its queues, and newcomers of its stage would be ahead of them."""
+
+    def with_more(begins: float | None) -> Any:
+        rest = {"pool": "rest", "capacity": 0, "eligible": {"units": [DISTRICT]}}
+        stage = {"at": at(seconds=begins or 0), "units": [TEAM]}
+        more = {"pool": "crew", "capacity": 1, "eligible": {"units": [CREW]}, "merges": [stage]}
+        pools = [rest] if begins is None else [rest, more]
+        return campaign(offering(pools=pools, waitlist={"size_max": 9}, policy={"name": policy}))
+
+    await stand.publish(with_more(None))
+    waiting = await stand.sign_up("t1", unit=TEAM)
+    refused = [Fault("/offerings/0/pools/1/merges", "has_queued_by_stages", {"name": "soap"})]
+    for begins in (-60, 3_600):
+        assert await stand.try_publish(with_more(begins)) == refused
+    await stand.cancel(waiting.enrollment)
+    await stand.publish(with_more(3_600))
+    await assert_agrees(stand)
+
+
 async def test_pools_that_merge_at_one_moment_are_filled_in_their_order(stand: Stand) -> None:
     def three(begins: float) -> Any:
         merges = [{"at": at(seconds=begins), "units": [DISTRICT]}]
