@@ -114,7 +114,7 @@ async def test_the_whole_document_comes_back_with_its_counts(client: Client) -> 
     full = documents.full()
     finance = person("o", "organizer", unit="xicheng.finance")
     address = "/v1/campaigns/autumn-2026"
-    headcounts = {"xicheng.finance": 700, "xicheng.health.fuxing": 300}
+    headcounts = {"xicheng.finance.bank": 700, "xicheng.finance.fuxing": 300}
     await client.stand.runtime.ledger.report_headcounts(headcounts, "o", "http", 1_000)
     assert (await client.ask("PUT", address, finance, body=full)).status == 201
     seen = (await client.get(address)).json
