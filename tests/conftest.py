@@ -37,7 +37,10 @@ def redis_server() -> Iterator[Callable[[str], str]]:
 @pytest.fixture(params=redis_servers.LINES)
 def redis_url(request: pytest.FixtureRequest, redis_server: Callable[[str], str]) -> str:
     """An empty Redis with fsync always, of each line in turn."""
-    url = redis_server(request.param)
+    return _emptied(redis_server(request.param))
+
+
+def _emptied(url: str) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushall()
         client.script_flush()
@@ -54,7 +57,20 @@ def data_directory() -> Iterator[Path]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, data_directory: Path) -> str:
     """An empty database of each ledger in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{data_directory}/ledger.db"
+    return _database(request, request.param, data_directory)
+
+
+def _database(request: pytest.FixtureRequest, ledger: str, directory: Path) -> str:
+    if ledger == "sqlite":
+        return f"sqlite:///{directory}/ledger.db"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(params=[("valkey", "sqlite"), ("redis", "postgres")], ids="-".join)
+def stores(
+    request: pytest.FixtureRequest, redis_server: Callable[[str], str], data_directory: Path
+) -> tuple[str, str]:
+    """An empty Redis and an empty database: both lines and both ledgers, each once."""
+    line, ledger = request.param
+    return _emptied(redis_server(line)), _database(request, ledger, data_directory)

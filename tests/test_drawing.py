@@ -19,9 +19,9 @@ from tests.stand import CAMPAIGN, Stand, at, campaign, offering, open_stand
 
 
 @pytest.fixture
-async def stand(redis_url: str, database_url: str, data_directory: Path) -> AsyncIterator[Stand]:
+async def stand(stores: tuple[str, str], data_directory: Path) -> AsyncIterator[Stand]:
     """The engine's parts on an empty Redis and an empty ledger."""
-    async with open_stand(redis_url, database_url, data_directory) as opened:
+    async with open_stand(*stores, data_directory) as opened:
         yield opened
 
 
