@@ -151,24 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"seatrush {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    command = _add(commands, "serve", "api and workers in one command, with an embedded Redis and SQLite "
-                   "unless URLs name others", _STORAGE + _LISTENING)  # fmt: skip
-    command.add_argument(
-        "--apply",
-        metavar="FILE",
-        type=Path,
-        action="append",
-        default=[],
-        help="publish this document at start, if its campaign is not there yet; repeatable",
-    )
-    command.add_argument(
-        "--headcounts",
-        metavar="FILE",
-        type=Path,
-        action="append",
-        default=[],
-        help="report these headcounts at start, of units that have none yet; repeatable",
-    )
+    _add_serve(commands)
     _add(commands, "api", "the api alone, for more machines", _STORAGE + _LISTENING)
     _add(commands, "work", "the workers alone, for more machines", (*_STORAGE, "host", "metrics_port"))
 
@@ -176,46 +159,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("files", metavar="FILE", type=Path, nargs="+", help="YAML, or JSON when named .json")
     command.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
 
-    kinds = _add(commands, "codes", "issue, list and revoke invitation codes", ()).add_subparsers(
-        dest="what", required=True, metavar="WHAT"
-    )
-    command = _add(kinds, "issue", "issue codes and print each with its id, for the only time", _STORAGE)
-    _add_offering(command)
-    command.add_argument("pool", metavar="POOL")
-    command.add_argument("--codes", metavar="N", type=_number, help="how many (default: 1)")
-    command.add_argument(
-        "--uses", metavar="N", type=_number, help="enrollments that each is good for at a time (default: 1)"
-    )
-    command.add_argument("--member", metavar="ID", help="whose they are (default: whoever has one)")
-    command.add_argument("--expires", metavar="T", help="an instant, or a distance from now such as +7d")
-    _add_offering(_add(kinds, "list", "print the codes of an offering, by id", _STORAGE))
-    command = _add(kinds, "revoke", "revoke a code; enrollments that came in by it stay", _STORAGE)
-    _add_offering(command)
-    command.add_argument("code", metavar="ID", type=_code_id, help="the code's id, as listed")
+    _add_codes(commands)
     command = _add(commands, "headcounts", "report how many people units have, for quotas", _STORAGE)
     command.add_argument("file", metavar="FILE", type=Path, help="CSV with the columns unit and headcount")
 
-    command = _add(
-        commands, "results", "import the results of a round; exit 1 with each bad row named", _STORAGE
-    )
-    _add_offering(command)
-    command.add_argument("file", metavar="FILE", type=Path, help="CSV, or a workbook when named .xlsx")
-    command.add_argument("--dry-run", action="store_true", help="print the ranking, and keep nothing")
-    _add_offering(_add(commands, "advance", "decide who goes on from a round to the next", _STORAGE))
-    _add_offering(_add(commands, "nominations", "print who is nominated for medals, as CSV", _STORAGE))
+    _add_rounds(commands)
 
-    command = _add(commands, "token", "print a token signed with the deployment's secret", ("data",))
-    command.add_argument("--sub", required=True, help="opaque member id, 1 to 64 visible ASCII characters")
-    command.add_argument("--unit", default="", help="dotted path, such as xicheng.finance")
-    command.add_argument("--industry", default="")
-    command.add_argument("--tag", action="append", default=[], help="repeatable")
-    command.add_argument(
-        "--role", action="append", default=[], choices=("member", "officer", "organizer", "ops"),
-        help="repeatable; member when none is given",
-    )  # fmt: skip
-    command.add_argument(
-        "--ttl", metavar="S", type=_seconds, default=token.TTL_S_DEFAULT, help="seconds it is valid"
-    )
+    _add_token(commands)
 
     command = _add(
         commands, "audit", "compare Redis with the ledger; exit 1 with each difference named", _STORAGE
@@ -241,6 +191,72 @@ def _parser() -> argparse.ArgumentParser:
 
     _add(commands, "migrate", "bring the ledger's schema up to date", ("data", "database_url"))
     return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(commands, "serve", "api and workers in one command, with an embedded Redis and SQLite "
+                   "unless URLs name others", _STORAGE + _LISTENING)  # fmt: skip
+    command.add_argument(
+        "--apply",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="publish this document at start, if its campaign is not there yet; repeatable",
+    )
+    command.add_argument(
+        "--headcounts",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="report these headcounts at start, of units that have none yet; repeatable",
+    )
+
+
+def _add_codes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    kinds = _add(commands, "codes", "issue, list and revoke invitation codes", ()).add_subparsers(
+        dest="what", required=True, metavar="WHAT"
+    )
+    command = _add(kinds, "issue", "issue codes and print each with its id, for the only time", _STORAGE)
+    _add_offering(command)
+    command.add_argument("pool", metavar="POOL")
+    command.add_argument("--codes", metavar="N", type=_number, help="how many (default: 1)")
+    command.add_argument(
+        "--uses", metavar="N", type=_number, help="enrollments that each is good for at a time (default: 1)"
+    )
+    command.add_argument("--member", metavar="ID", help="whose they are (default: whoever has one)")
+    command.add_argument("--expires", metavar="T", help="an instant, or a distance from now such as +7d")
+    _add_offering(_add(kinds, "list", "print the codes of an offering, by id", _STORAGE))
+    command = _add(kinds, "revoke", "revoke a code; enrollments that came in by it stay", _STORAGE)
+    _add_offering(command)
+    command.add_argument("code", metavar="ID", type=_code_id, help="the code's id, as listed")
+
+
+def _add_rounds(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        commands, "results", "import the results of a round; exit 1 with each bad row named", _STORAGE
+    )
+    _add_offering(command)
+    command.add_argument("file", metavar="FILE", type=Path, help="CSV, or a workbook when named .xlsx")
+    command.add_argument("--dry-run", action="store_true", help="print the ranking, and keep nothing")
+    _add_offering(_add(commands, "advance", "decide who goes on from a round to the next", _STORAGE))
+    _add_offering(_add(commands, "nominations", "print who is nominated for medals, as CSV", _STORAGE))
+
+
+def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(commands, "token", "print a token signed with the deployment's secret", ("data",))
+    command.add_argument("--sub", required=True, help="opaque member id, 1 to 64 visible ASCII characters")
+    command.add_argument("--unit", default="", help="dotted path, such as xicheng.finance")
+    command.add_argument("--industry", default="")
+    command.add_argument("--tag", action="append", default=[], help="repeatable")
+    command.add_argument(
+        "--role", action="append", default=[], choices=("member", "officer", "organizer", "ops"),
+        help="repeatable; member when none is given",
+    )  # fmt: skip
+    command.add_argument(
+        "--ttl", metavar="S", type=_seconds, default=token.TTL_S_DEFAULT, help="seconds it is valid"
+    )
 
 
 def _add(

@@ -33,6 +33,7 @@ from engine.live.server import NothingRan, Server
 ASSIGNED_AT_ONCE: Final = 200
 """Enrollments in one call: some three ms of Redis, in which nobody else is served."""
 ASSIGN_EVERY_S: Final = 0.006
+"""Calls come no faster, so that others keep their share of Redis, as with draws."""
 LINES_AT_ONCE: Final = 500
 """Lines of a ranking in one reading: the loop is free for sign-ups between two."""
 IMPORTS_MAX: Final = 4
