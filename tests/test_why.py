@@ -23,7 +23,7 @@ from engine.live.decisions import Decision
 from engine.workers.recorder import Recorder
 from tests import test_drawing, test_grace, test_polls
 from tests.live import test_merges
-from tests.model.calls import SETTINGS, Bench, Calls, benches
+from tests.model.calls import SETTINGS, SIGNING_UP, Bench, Calls, benches
 from tests.model.documents import UNITS
 from tests.model.oracle import FIRST, Request
 from tests.stand import Stand, open_stand
@@ -77,9 +77,9 @@ class Asking(Calls):
         last = self.log[record.seq - 2]
         gave_up = (
             last.header.type == "cancelled"
+            and last.header.channel == SIGNING_UP
             and last.record is not None
             and (last.record.member, last.record.offering) == (record.member, FIRST)
-            and last.header.at == record.decided_at
             and record.offering != FIRST
         )
         return record.seq - 1 - gave_up

@@ -54,6 +54,10 @@ from tests.model.documents import (
 from tests.model.oracle import FIRST, Answer, Code, Oracle, Request, Shape, Told
 from tests.stand import Stand, open_stand
 
+SIGNING_UP: Final = "http"
+CHANGING: Final = "live"
+"""The door of each kind of call, so that the log tells a queue that was left from one that a sign-up gave up."""
+
 
 class Bench:
     """The engine's parts, kept over all examples, and the loop that they run on."""
@@ -166,7 +170,7 @@ class Calls(RuleBasedStateMachine):
                     self.name,
                     each.offering,
                     Person(each.member, UNITS[each.member]),
-                    *(each.key, each.wanted, "http", each.wish, each.code),
+                    *(each.key, each.wanted, SIGNING_UP, each.wish, each.code),
                 )
                 for each in requests
             )
@@ -229,7 +233,7 @@ class Calls(RuleBasedStateMachine):
             asked.append((enrollment, "" if who == "officer" and verb == "cancel" else member))
         given = await asyncio.gather(
             *(
-                getattr(decisions, verb)(self.name, Change(enrollment, member, member or "officer", "http"))
+                getattr(decisions, verb)(self.name, Change(enrollment, member, member or "officer", CHANGING))
                 for enrollment, member in asked
             )
         )
