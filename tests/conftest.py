@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import pytest
 import redis
@@ -14,10 +15,26 @@ from tests.fixtures.postgres import blank_postgres_url, migrated_postgres, postg
 
 __all__ = ["blank_postgres_url", "migrated_postgres", "postgres_server", "postgres_url"]
 
+TESTS: Final = Path(__file__).parent
+LOADING: Final = {"loadtests"}
+"""Folders of tests of which two at once would measure each other."""
+
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on uvloop, as the servers do."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file share a process; all that load the machine share one, and begin, as they take longest."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
+    items.sort(key=lambda item: _group(item.path) not in LOADING)
+
+
+def _group(path: Path) -> str:
+    folder = path.relative_to(TESTS).parts[0]
+    return folder if folder in LOADING else str(path)
 
 
 @pytest.fixture(scope="session")
