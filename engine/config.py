@@ -5,10 +5,11 @@ may hold a secret.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
@@ -19,10 +20,12 @@ FLAGS: Final = {"redis_url": "--redis", "database_url": "--database"}
 """Options of the command line that are not named after their setting."""
 
 NETWORKS_EXPECTED: Final = "networks such as 10.0.0.0/8,::1/128, none of all addresses"
+_SERVICE: Final = re.compile(r"[A-Za-z0-9._-]+")
+"""What Sentinel takes for the name of a service."""
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted on each listening socket; the kernel's somaxconn bounds it too."""
 
-Durability = Literal["fsync", "memory"]
+Durability = Literal["fsync", "replica", "memory"]
 Network = IPv4Network | IPv6Network
 
 
@@ -60,10 +63,8 @@ def _host(text: str) -> str:
 
 
 def _durability(text: str) -> str:
-    if text == "replica":
-        raise ValueError("fsync or memory; replica is not available yet")
-    if text not in ("fsync", "memory"):
-        raise ValueError("fsync or memory")
+    if text not in get_args(Durability):
+        raise ValueError("fsync, replica or memory")
     return text
 
 
@@ -90,9 +91,13 @@ def _split(text: str, expected: str) -> SplitResult:
 
 def _redis_url(text: str) -> str:
     expected = (
-        "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH or redis-cluster://HOST:PORT,HOST:PORT"
+        "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH, redis-cluster://HOST:PORT,HOST:PORT or "
+        "redis-sentinel://HOST:PORT,HOST:PORT/SERVICE"
     )
-    if nodes := cluster_nodes(text):
+    addresses, service = sentinels(text)
+    if addresses and not _SERVICE.fullmatch(service):
+        raise ValueError(expected)
+    if nodes := cluster_nodes(text) or addresses:
         for node in nodes:
             url = _split(node, expected)
             # A cluster has no databases but the first.
@@ -100,8 +105,6 @@ def _redis_url(text: str) -> str:
                 raise ValueError(expected)
         return text
     url = _split(text, expected)
-    if "sentinel" in url.scheme:
-        raise ValueError(f"{expected}; Sentinel is not available yet")
     # A query could turn on what the deciding client must not do, such as retrying by itself.
     if url.query:
         raise ValueError(f"{expected}, without a query")
@@ -129,6 +132,21 @@ def cluster_nodes(url: str) -> list[str]:
         return []
     user, at, addresses = authority.rpartition("@")
     return [f"{scheme.removesuffix('-cluster')}://{user}{at}{address}" for address in addresses.split(",")]
+
+
+def sentinels(url: str) -> tuple[list[str], str]:
+    """`redis-sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE` as a URL for each sentinel, and the service.
+
+    User and password are those of the servers; `rediss-sentinel` likewise. No URLs for every other.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("redis-sentinel", "rediss-sentinel"):
+        return [], ""
+    authority, _, service = rest.rpartition("/")
+    user, at, addresses = authority.rpartition("@")
+    return [
+        f"{scheme.removesuffix('-sentinel')}://{user}{at}{address}" for address in addresses.split(",")
+    ], service
 
 
 def _database_url(text: str) -> str:
@@ -189,8 +207,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str | None,
         Setting(
-            "Redis 7.0 or newer, or Valkey, or a cluster of either (redis-cluster://); without it an embedded one in "
-            "the data directory",
+            "Redis 7.0 or newer, or Valkey, or a cluster of either (redis-cluster://), or the primary that sentinels "
+            "name (redis-sentinel://); without it an embedded one in the data directory",
             _redis_url,
         ),
     ] = None
@@ -201,10 +219,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     durability: Annotated[
         Durability,
         Setting(
-            "when a decision is answered: fsync, once it is on disk; memory, at once (rehearsals only)",
+            "when a decision is answered: fsync, once it is on disk; replica, once replicas have it; memory, at once "
+            "(rehearsals only)",
             _durability,
         ),
     ] = "fsync"
+    replicas: Annotated[
+        int,
+        Setting(
+            "replicas that must have a decision before it is answered, with durability replica",
+            _integer(1, 16),
+        ),
+    ] = 1
 
     token_secret: Annotated[
         str | None,
@@ -270,7 +296,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 1_000_000
     events_kept: Annotated[
         int,
-        Setting("events left in Redis after they are in the ledger, per campaign", _integer(0, 100_000_000)),
+        Setting("events left in Redis after they are in the ledger, per campaign", _integer(1, 100_000_000)),
     ] = 10_000
 
     member_rate: Annotated[
@@ -344,6 +370,8 @@ def from_environment(environ: Mapping[str, str], overrides: Mapping[str, str | N
             values[name] = setting.parse(text)
         except ValueError as expected:
             raise ConfigError(f"{label}: expected {expected}") from None
+    if values.get("durability") == "replica" and "redis_url" not in values:
+        raise ConfigError("durability replica: expected a Redis that has replicas, by --redis")
     return Settings(**values)
 
 

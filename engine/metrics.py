@@ -118,6 +118,11 @@ PENDING_AGE = Gauge(
     multiprocess_mode="mostrecent",
 )
 RECORDER_GAPS = Counter("seatrush_recorder_gaps", "Streams found without the next event.", ["campaign"])
+DIVERGED_LOGS = Counter(
+    "seatrush_diverged_logs",
+    "Campaigns closed because their log in Redis does not go on from what the ledger has recorded.",
+    ["campaign"],
+)
 DEAD_LETTERS = Counter(
     "seatrush_dead_letters", "Events that could not be applied to the ledger.", ["campaign"]
 )

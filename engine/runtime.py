@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from operator import attrgetter
+from typing import Any
 
 from msgspec import Struct
 
 from engine import metrics
 from engine.clock import Clock, SystemClock
-from engine.config import Settings, cluster_nodes, redact
+from engine.config import Settings, cluster_nodes, redact, sentinels
+from engine.continuity import Continuity
 from engine.drawing import Drawing
 from engine.invitations import Invitations
 from engine.ladder import Ladder
@@ -22,6 +24,7 @@ from engine.live.counts import CountsReader
 from engine.live.decisions import Decision, Decisions
 from engine.live.fsync import FsyncProbe
 from engine.live.group_commit import Landed, Limits
+from engine.live.sentinel import Led
 from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
@@ -102,11 +105,19 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{(settings.data / EMBEDDED_LEDGER).resolve()}"
 
 
-def _server(settings: Settings) -> Server:
-    url, fsync = redis_url(settings), settings.durability == "fsync"
+def _server(settings: Settings, continuity: Continuity) -> Server:
+    url = redis_url(settings)
+    asked: dict[str, Any] = {
+        "fsync": settings.durability == "fsync",
+        "replicas": settings.replicas if settings.durability == "replica" else 0,
+        "timeout_s": settings.decision_timeout_s,
+        # With durability memory nothing is promised, and whoever decides nothing asks for it, too.
+        "newcomer": None if settings.durability == "memory" else continuity.greet,
+    }
     if nodes := cluster_nodes(url):
-        return Cluster(nodes, fsync=fsync, timeout_s=settings.decision_timeout_s)
-    return Server(url, fsync=fsync, timeout_s=settings.decision_timeout_s)
+        return Cluster(nodes, **asked)
+    addresses, service = sentinels(url)
+    return Led(addresses, service, **asked) if addresses else Server(url, **asked)
 
 
 def _where(settings: Settings, reason: str) -> str:
@@ -145,7 +156,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         await ledger.open()
         if settings.database_url is None:
             await ledger.migrate()
-        server = _server(settings)
+        server = _server(settings, Continuity(ledger))
         stack.push_async_callback(server.close)
         try:
             await server.ping()

@@ -31,6 +31,7 @@ def test_every_setting_has_a_variable() -> None:
         "redis_url": "rediss://user:pass@redis.example:6380/0",
         "database_url": "postgresql://seatrush@/seatrush?host=%2Frun%2Fpostgresql",
         "durability": "memory",
+        "replicas": "2",
         "token_secret": SECRET,
         "jwks_url": "https://login.example/keys",
         "batch_entries_max": "64",
@@ -42,7 +43,7 @@ def test_every_setting_has_a_variable() -> None:
         "live_messages_per_s": "20",
         "live_messages_burst": "100",
         "backlog_entries_max": "5000",
-        "events_kept": "0",
+        "events_kept": "1",
         "member_rate": "0",
         "member_burst": "5",
         "address_rate": "200",
@@ -55,6 +56,21 @@ def test_every_setting_has_a_variable() -> None:
         assert str(getattr(settings, name)) == text
         assert settings == from_environment({}, {name: text})
         assert settings != config.Settings()
+
+
+def test_sentinels() -> None:
+    url = "rediss-sentinel://user:pass@a:26379,b/main"
+    assert from_environment({"SEATRUSH_REDIS_URL": url}, {}).redis_url == url
+    assert config.sentinels(url) == (["rediss://user:pass@a:26379", "rediss://user:pass@b"], "main")
+    assert config.redact(url) == "rediss-sentinel://user@a:26379,b/main"
+    assert config.sentinels("redis-cluster://a:7000") == ([], "")
+
+
+def test_replicas_need_a_redis_that_has_them() -> None:
+    with pytest.raises(ConfigError, match="^durability replica: expected a Redis that has replicas"):
+        from_environment({"SEATRUSH_DURABILITY": "replica"}, {})
+    settings = from_environment({"SEATRUSH_DURABILITY": "replica"}, {"redis_url": "redis://h"})
+    assert (settings.durability, settings.replicas) == ("replica", 1)
 
 
 def test_option_wins_over_variable() -> None:
@@ -82,8 +98,9 @@ def test_bounds_can_be_set_by_the_code_too() -> None:
         ("port", "80.0", "a whole number"),
         ("port", "9" * 5_000, "a whole number"),
         ("processes", "0", "a whole number from 1 to 64"),
-        ("durability", "replica", "not available yet"),
-        ("durability", "always", "fsync or memory"),
+        ("durability", "always", "fsync, replica or memory"),
+        ("replicas", "0", "a whole number from 1 to 16"),
+        ("events_kept", "0", "a whole number from 1"),
         ("redis_url", "localhost:6379", "redis://HOST"),
         ("redis_url", "redis://", "redis://HOST"),
         ("redis_url", "redis://h:port/0", "redis://HOST"),
@@ -98,7 +115,14 @@ def test_bounds_can_be_set_by_the_code_too() -> None:
         ("redis_url", "redis-cluster://a:7000,b:7001/0", "redis-cluster://HOST"),
         ("redis_url", "redis-cluster://a:7000/?ssl=true", "redis-cluster://HOST"),
         ("redis_url", "redis-cluster://a:7000, b:7001", "redis-cluster://HOST"),
-        ("redis_url", "redis-sentinel://h:26379/main", "Sentinel is not available yet"),
+        ("redis_url", "redis+sentinel://h:26379/main", "redis-sentinel://HOST"),
+        ("redis_url", "redis-sentinel://h:26379", "redis-sentinel://HOST"),
+        ("redis_url", "redis-sentinel://h:26379/", "redis-sentinel://HOST"),
+        ("redis_url", "redis-sentinel:///main", "redis-sentinel://HOST"),
+        ("redis_url", "redis-sentinel://a:26379,/main", "redis-sentinel://HOST"),
+        ("redis_url", "redis-sentinel://a:26379,b:port/main", "redis-sentinel://HOST"),
+        ("redis_url", "redis-sentinel://a:26379/main/0", "redis-sentinel://HOST"),
+        ("redis_url", "redis-sentinel://a:26379/main?db=0", "redis-sentinel://HOST"),
         ("database_url", "mysql://h/name", "postgresql://USER"),
         ("database_url", "sqlite://ledger.sqlite3", "sqlite:///PATH"),
         ("database_url", "sqlite:///", "sqlite:///PATH"),

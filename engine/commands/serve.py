@@ -60,7 +60,8 @@ async def run(
                 stack.enter_context(sock)
         if command == "serve":
             if settings.redis_url is None:
-                redis = EmbeddedRedis(settings.data, settings.durability, inherited=inherited)
+                durability: Final = "memory" if settings.durability == "memory" else "fsync"
+                redis = EmbeddedRedis(settings.data, durability, inherited=inherited)
                 stack.push_async_callback(redis.stop)
                 await redis.start()
             await migrate(settings)

@@ -70,12 +70,12 @@ class _AskingOverTls(_Asking, SSLConnection):
 class Cluster(Server):
     """A cluster, by the URLs of some of its nodes; the others are found by CLUSTER SLOTS.
 
-    `client` is that of the first address, for what concerns no key.
+    `settings` are Server's, for each node. `client` is that of the first address, for what concerns no key.
     """
 
-    def __init__(self, urls: Sequence[str], *, fsync: bool, timeout_s: float) -> None:
-        super().__init__(urls[0], fsync=fsync, timeout_s=timeout_s)
-        self._settings: dict[str, Any] = {"fsync": fsync, "timeout_s": timeout_s}
+    def __init__(self, urls: Sequence[str], **settings: Any) -> None:
+        super().__init__(urls[0], **settings)
+        self._settings = settings
         self._seeds: dict[Address, Server] = {}
         for url in urls:
             split = urlsplit(url)
@@ -122,9 +122,15 @@ class Cluster(Server):
         """As Server.ask; a question whose slot moves while it is asked is asked again as a whole."""
         return await self._follow(key, lambda server: server.ask(key, question))
 
-    async def command(self, key: str, *words: str | int) -> Any:
+    async def command(self, key: str, *words: str | bytes | int, replicated: bool = False) -> Any:
         """As Server.command."""
-        return await self._follow(key, lambda server: server.command(key, *words))
+        return await self._follow(key, lambda server: server.command(key, *words, replicated=replicated))
+
+    async def replicas(self) -> int:
+        """How many replicas follow the master that has the fewest."""
+        await self._refresh()
+        masters = {self._at(address) for address in self._owners if address is not None}
+        return min(await asyncio.gather(*(master.replicas() for master in masters)), default=0)
 
     async def newer(
         self, after: Mapping[str, str], entries_max: int, idle_ms_max: int
@@ -223,7 +229,9 @@ class Cluster(Server):
             host = f"[{address.host}]" if ":" in address.host else address.host
             url = f"{self._prefix}{host}:{address.port}"
             connection_class = self._asking_class if asking else None
-            servers[address] = Server(url, **self._settings, connection_class=connection_class)
+            servers[address] = Server(
+                url, **self._settings, connection_class=connection_class, together=not asking
+            )
         return servers[address]
 
     def _host(self, server: Server) -> str:

@@ -41,6 +41,14 @@ def campaign_keys(campaign: str) -> tuple[str, ...]:
     return tuple(of(campaign, part) for part in PARTS)
 
 
+def mark(key: str) -> str:
+    """The key in the slot of a campaign's key that is written so that replicas have something to acknowledge.
+
+    A counter: of the calls whose replies have waited for replicas.
+    """
+    return f"{key[: key.index('}') + 1]}:mark"
+
+
 def lease(campaign: str, worker: str) -> str:
     """Who works on a campaign at the moment; it spreads the work, safety does not rest on it."""
     return f"{PREFIX}:{{{campaign}}}:lease:{worker}"

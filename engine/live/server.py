@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import redis.asyncio
 from redis import exceptions
@@ -18,14 +18,19 @@ from redis.backoff import NoBackoff
 
 from engine import metrics
 from engine.live import keys, scripts
-from engine.live.pipeline import Command, NotSent, Pipeline
+from engine.live.pipeline import NotReplicated, NotSent, Pipeline
 
 T = TypeVar("T")
+Ask: TypeAlias = Callable[..., Awaitable[Any]]
+"""Puts one command to a server: the key that it is about, then its words. Raises as `Server.command` does, or
+redis-py's errors."""
 
 logger = logging.getLogger(__name__)
 
 VERSION_MIN: Final = (7, 0)
 CONNECTIONS_MAX: Final = 64
+PROMISES_NOTHING: Final = frozenset({"advance", "counts", "gate", "standing"})
+"""Verbs whose answers tell nobody what is theirs, so that they wait for no replica."""
 RETRY_DELAYS_S: Final = (0.02, 0.05, 0.1, 0.2)
 """Waits before a call is tried again that is proven not to have run."""
 
@@ -89,8 +94,11 @@ class Unsuitable(exceptions.ConnectionError):
 class Server:
     """One Redis or Valkey server, by URL.
 
-    `fsync` asks for `appendonly yes` and `appendfsync always`, checked at every connect. `connection_class` is
-    another than the URL says, whose commands are sent one by one.
+    `fsync` asks for `appendonly yes` and `appendfsync always`, `replicas` for `appendonly yes` and for so many that
+    follow, checked at every connect; a decision is then answered once so many have acknowledged it. `newcomer` is
+    given every server that this process has not met yet, before anything else is asked of it: one that was promoted or
+    started again is a new one. `primary`: it has to be no replica. `connection_class` is another than the URL says;
+    `together` as in Pipeline.
     """
 
     def __init__(
@@ -99,9 +107,18 @@ class Server:
         *,
         fsync: bool,
         timeout_s: float,
+        replicas: int = 0,
+        newcomer: Callable[[Ask], Awaitable[None]] | None = None,
+        primary: bool = False,
         connection_class: type[AbstractConnection] | None = None,
+        together: bool = True,
     ) -> None:
         self._fsync = fsync
+        self._replicas = replicas
+        self._newcomer = newcomer
+        self._primary = primary
+        self._met = ""
+        self._meeting = asyncio.Lock()
         self._pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
@@ -115,7 +132,7 @@ class Server:
         if connection_class is not None:
             # As an option of `from_url` it would give way to the URL's.
             self._pool.connection_class = connection_class
-        self._pipeline = Pipeline(self._pool, timeout_s=timeout_s, together=connection_class is None)
+        self._pipeline = Pipeline(self._pool, timeout_s=timeout_s, together=together, replicas=replicas)
         # Any, since redis-py types a reply as the union of what all its modes of decoding may give.
         self.client: Any = redis.asyncio.Redis(connection_pool=self._pool)
 
@@ -131,18 +148,53 @@ class Server:
 
     async def _greet(self, connection: AbstractConnection) -> None:
         await connection.on_connect()
-        version = await _ask(connection, "INFO", "server")
-        if _version(version) < VERSION_MIN:
+        if _version(_info(await _ask(connection, "INFO", "server"))) < VERSION_MIN:
             raise Unsuitable("the Redis server is older than 7.0")
-        if not self._fsync:
-            return
+        if self._fsync or self._replicas:
+            await self._check_disk(connection)
+        if self._replicas or self._newcomer or self._primary:
+            await self._check_role(connection, _info(await _ask(connection, "INFO", "replication")))
+
+    async def _check_disk(self, connection: AbstractConnection) -> None:
         reply = await _ask(connection, "CONFIG", "GET", "append*")
         config = dict(zip(reply[::2], reply[1::2], strict=True))
-        if config.get(b"appendonly") != b"yes" or config.get(b"appendfsync") != b"always":
+        if self._fsync and (config.get(b"appendonly") != b"yes" or config.get(b"appendfsync") != b"always"):
             raise Unsuitable(
                 "durability fsync needs a Redis server with appendonly yes and appendfsync always; "
                 "set them there, or choose durability memory for a rehearsal"
             )
+        if config.get(b"appendonly") != b"yes":
+            # One that starts again with nothing would make its replicas empty, too.
+            raise Unsuitable("durability replica needs a Redis server with appendonly yes")
+
+    async def _check_role(self, connection: AbstractConnection, told: Mapping[str, str]) -> None:
+        if told["role"] != "master":
+            if self._primary:
+                raise Unsuitable("READONLY the sentinels name a server that is a replica, still or already")
+            # When it is promoted, it is to be looked at anew.
+            connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
+            return
+        if (following := _following(told)) < self._replicas:
+            raise Unsuitable(
+                f"durability replica needs replicas that follow: {following} of {self._replicas}"
+            )
+        if self._newcomer is None:
+            return
+        async with self._meeting:
+            # Every promotion gives a new one, and every start.
+            if self._met != told["master_replid"]:
+                await self._newcomer(lambda key, *words: _ask(connection, *words))
+                self._met = told["master_replid"]
+
+    async def replicas(self) -> int:
+        """How many replicas follow. Raises NothingRan."""
+        with reading():
+            return _following(_info(await self._pipeline.call("INFO", "replication")))
+
+    def _reconnect(self) -> None:
+        """Let no call use the connections that there are: behind them may be another server by now, or none."""
+        for connection in (*self._pool._available_connections, *self._pool._in_use_connections):
+            connection.mark_for_reconnect()
 
     async def call(
         self, verb: str, campaign: str, args: Sequence[bytes | str | int | float] = ()
@@ -157,6 +209,8 @@ class Server:
             try:
                 return await self.evaluate(script, command)
             except NothingRan as error:
+                if error.code == "READONLY":
+                    self._reconnect()
                 if delay_s is None or not error.passing:
                     raise
                 metrics.REDIS_RETRIES.labels(error.code).inc()
@@ -171,14 +225,14 @@ class Server:
         with reading():
             return await question(self.client)
 
-    async def command(self, key: str, *words: str | int) -> Any:
+    async def command(self, key: str, *words: str | bytes | int, replicated: bool = False) -> Any:
         """Send one command about a key, beside what else goes to its server; asked again, it has no other effect.
 
-        Raises NothingRan.
+        `replicated`: where decisions wait for replicas, its reply does so, too. Raises NothingRan.
         """
         with reading():
             try:
-                return await self._pipeline.call(*words)
+                return await self._pipeline.call(*words, mark=keys.mark(key) if replicated else "")
             except NotSent as error:
                 raise _refusal(error.__cause__ or error) from error
 
@@ -193,15 +247,16 @@ class Server:
             found = await self.client.xread(after, count=entries_max, block=idle_ms_max)
         return {key.decode(): entries for key, entries in found}
 
-    async def evaluate(self, script: scripts.Script, command: Command) -> list[Any]:
+    async def evaluate(self, script: scripts.Script, command: tuple[Any, ...]) -> list[Any]:
         """Send a script once, by its digest, the first word of `command`. Raises NothingRan or Unknown."""
         reply: list[Any]
+        mark = "" if script.name in PROMISES_NOTHING else keys.mark(command[2])
         try:
             try:
-                reply = await self._pipeline.call("EVALSHA", *command)
+                reply = await self._pipeline.call("EVALSHA", *command, mark=mark)
             except exceptions.NoScriptError:
                 metrics.REDIS_RETRIES.labels("NOSCRIPT").inc()
-                reply = await self._pipeline.call("EVAL", script.source, *command[1:])
+                reply = await self._pipeline.call("EVAL", script.source, *command[1:], mark=mark)
         except NotSent as error:
             raise _refusal(error.__cause__ or error) from error
         except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
@@ -209,7 +264,11 @@ class Server:
                 raise _refusal(error) from error
             logger.error("script %s failed: %s", script.name, error)
             raise Unknown(str(error)) from error
+        except NotReplicated as error:
+            raise Unknown(str(error)) from error
         except (exceptions.RedisError, OSError) as error:
+            # What hangs behind one connection hangs behind all of them.
+            self._reconnect()
             raise Unknown(str(error)) from error
         return reply
 
@@ -219,13 +278,24 @@ async def _ask(connection: AbstractConnection, *command: str) -> Any:
     return await connection.read_response()
 
 
-def _version(info: bytes) -> tuple[int, ...]:
+def _info(reply: bytes) -> dict[str, str]:
+    """What INFO says."""
+    lines = (line.partition(":") for line in reply.decode().splitlines())
+    return {name: value for name, colon, value in lines if colon}
+
+
+def _version(info: Mapping[str, str]) -> tuple[int, ...]:
     """The version from INFO; a Valkey server reports the Redis version it stands for."""
-    for line in info.decode().splitlines():
-        name, _, value = line.partition(":")
-        if name == "redis_version":
-            return tuple(int(part) for part in value.split(".")[:2])
-    return (0,)
+    return tuple(int(part) for part in info.get("redis_version", "0").split(".")[:2])
+
+
+def _following(info: Mapping[str, str]) -> int:
+    """How many replicas have come so far that they follow, from INFO."""
+    return sum(
+        value.startswith("ip=") and "state=online" in value
+        for name, value in info.items()
+        if name.startswith("slave")
+    )
 
 
 def _refusal(error: BaseException) -> NothingRan:

@@ -1,6 +1,6 @@
 """Streams: a campaign's log in Redis, read after a seq and trimmed below one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -49,6 +49,15 @@ class Streams:
         )
         return [Entry(entry_id, fields) for entry_id, fields in entries]
 
+    async def entry(self, campaign: str, entry_id: bytes) -> Entry | None:
+        """The entry with an id, None where there is none.
+
+        Where decisions wait for replicas, so does this: these have every entry that was read before.
+        """
+        stream = keys.of(campaign, "EVENTS")
+        found = await self._server.command(stream, "XRANGE", stream, entry_id, entry_id, replicated=True)
+        return entry_of(found)
+
     async def next(
         self, after: Mapping[str, tuple[int, int]], entries_max: int, idle_ms_max: int
     ) -> dict[str, list[Entry]]:
@@ -96,3 +105,11 @@ class Streams:
                 await client.delete(key)
 
         await self._server.ask(key, give)
+
+
+def entry_of(reply: Sequence[Any]) -> Entry | None:
+    """The first entry of a reply to XRANGE, as the server gives it."""
+    if not reply:
+        return None
+    entry_id, flat = reply[0]
+    return Entry(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))

@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from engine import metrics
 from engine.clock import Clock
+from engine.continuity import Continuity
 from engine.domain import events
 from engine.domain.events import Event
 from engine.ledger.protocol import Batch, DeadLetter, Fenced, Ledger, Refused, Registration
 from engine.live.server import NothingRan, Server
-from engine.live.streams import Entry, State, Streams
+from engine.live.streams import Entry, Streams
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,15 @@ class Cursor(Struct):
     epoch: int
     seq: int
     trimmed_seq: int
+    last: Entry | None
+    """The entry that was recorded last; None where it is not known."""
 
 
 class Recorder:
     """Records the campaigns whose lease it holds.
 
-    `events_kept` entries stay in the stream below the cursor, for other readers and for a rebuild.
+    `events_kept` entries stay in the stream below the cursor, for other readers and for a rebuild; the last of them
+    tells whether the log is still the one that was recorded.
     """
 
     name: ClassVar[str] = "recorder"
@@ -70,6 +74,7 @@ class Recorder:
         self._server = server
         self._streams = streams
         self._ledger = ledger
+        self._continuity = Continuity(ledger)
         self._clock = clock
         self._events_kept = events_kept
         self._holder = secrets.token_urlsafe(9)
@@ -142,20 +147,9 @@ class Recorder:
         if campaign in self._cursors or self._paused_until_s.get(campaign, 0) > self._clock.monotonic_s():
             return
         state = await self._streams.state(campaign)
-        if state is not None and await self._is_whole(registration, state):
-            seq = registration.recorded_seq
-            self._cursors[campaign] = Cursor(registration.epoch, seq, seq)
-
-    async def _is_whole(self, registration: Registration, state: State) -> bool:
-        """Whether Redis holds all that the ledger has recorded; if not, sales are stopped."""
-        if state.epoch == registration.epoch and state.seq >= registration.recorded_seq:
-            return True
-        logger.error(
-            "%s: Redis is at epoch %d seq %d, the ledger at epoch %d seq %d: closed until it is rebuilt",
-            registration.campaign, state.epoch, state.seq, registration.epoch, registration.recorded_seq,
-        )  # fmt: skip
-        await self._server.call("gate", registration.campaign, [str(state.epoch), "0", "open", "closed"])
-        return False
+        if state is not None and await self._continuity.holds(self._server.command, registration):
+            seq, last = registration.recorded_seq, await self._continuity.last(registration)
+            self._cursors[campaign] = Cursor(registration.epoch, seq, seq, last)
 
     async def _record_next(self, campaign: str) -> int:
         """Record the next events of a campaign, and return how many those were."""
@@ -195,6 +189,12 @@ class Recorder:
                 return error
         if not entries:
             return None
+        try:
+            if not await self._goes_on(campaign, cursor):
+                return None
+        except NothingRan as error:
+            logger.warning("%s: what was recorded last cannot be read: %s", campaign, error)
+            return error
         decoded = [_decode(campaign, entry) for entry in entries]
         if not _is_consecutive(decoded, cursor):
             logger.error("%s: the stream has no event %d: recording stops here", campaign, cursor.seq + 1)
@@ -203,6 +203,22 @@ class Recorder:
             del self._cursors[campaign]
             return None
         return Batch(campaign, cursor.epoch, cursor.seq, decoded)
+
+    async def _goes_on(self, campaign: str, cursor: Cursor) -> bool:
+        """Whether what was just read is the continuation of what is recorded.
+
+        It is asked after the reading, so that a server which was promoted in between has to have what was recorded.
+        Where decisions wait for replicas the answer does, too: the ledger has nothing that is not on these.
+        """
+        last_id = b"%d-%d" % (cursor.epoch, cursor.seq) if cursor.last is None else cursor.last.id
+        kept = await self._streams.entry(campaign, last_id)
+        if cursor.last is None or kept == cursor.last:
+            return True
+        registrations = {each.campaign: each for each in await self._ledger.campaigns()}
+        if await self._continuity.holds(self._server.command, registrations[campaign]):
+            return True
+        self._forget([campaign])
+        return False
 
     async def _record_together(self, batches: Sequence[Batch]) -> bool:
         """Record in one transaction. False when one of them is at fault, and nothing was written."""
@@ -257,7 +273,9 @@ class Recorder:
 
     def _advance(self, campaign: str, cursor: Cursor, entries: Sequence[Event | DeadLetter]) -> None:
         """The ledger has these."""
-        cursor.seq = entries[-1].seq
+        newest = entries[-1]
+        cursor.seq = newest.seq
+        cursor.last = Entry(b"%d-%d" % (newest.epoch, newest.seq), newest.fields)
         decided_at_s = [entry.header.at / 1000 for entry in entries if isinstance(entry, Event)]
         metrics.RECORDER_LAG.observe_waits(decided_at_s, self._clock.now_ms() / 1000)
         metrics.RECORDED_EVENTS.labels(campaign).inc(len(entries))
