@@ -291,7 +291,7 @@ def _ranges(node: Node) -> list[tuple[int, int, list[int]]]:
     return [(first, last, [each[1] for each in nodes]) for first, last, *nodes in reply]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free, and that no outgoing connection is given: a node that was killed needs its own again."""
     found: list[int] = []
     for port in random.sample(range(*PORTS), PORTS[1] - PORTS[0]):
@@ -310,7 +310,7 @@ def running(line: str, certificate: Path | None = None) -> Iterator[RedisCluster
     if certificate and b"tls-cert-file" not in program.read_bytes():
         redis_servers.absent(f"the server of the {line} line is built without TLS")
     with redis_servers.short_directory() as directory:
-        ports = _free_ports(2 * NODES)
+        ports = free_ports(2 * NODES)
         nodes = [
             Node(program, directory, *pair, certificate) for pair in zip(ports[::2], ports[1::2], strict=True)
         ]
