@@ -14,7 +14,7 @@ from engine.clock import Clock
 from engine.domain import difference, events
 from engine.domain.difference import Difference, Seating
 from engine.domain.enrollment import Record
-from engine.domain.events import Event
+from engine.fork import Fork
 from engine.ledger.consistency import Log
 from engine.ledger.protocol import Ledger, Registration, Row
 from engine.live.codes import Codes
@@ -148,15 +148,14 @@ class Audit:
         result.enrollments = len(reading.enrollments)
         log = Log(self._ledger, self._campaign, registration.recorded_seq)
         requests, codes = Requests(reading), Codes(reading)
-        kept = await self._inspector.log(self._campaign)
+        fork = Fork(self._streams, self._campaign, await self._inspector.log(self._campaign))
         async for page in log.pages():
             requests.compare(page)
             codes.compare(page)
-            if page[-1].seq >= kept.first > 0:
-                log.differences += await self._altered(page, registration.epoch)
+            await fork.compare(page)
         found = result.differences
         found += await self._standing(sides)
-        found += log.differences
+        found += log.differences + fork.altered + await fork.differences(registration.recorded_seq)
         if not await self._stands_still(reading, registration):
             found += await self._persisting(sides.suspects, result.notes)
             result.notes.append(MOVING)
@@ -310,16 +309,6 @@ class Audit:
             recorded = newest.version if newest else 0
             return [f"the definition is version {version} in Redis, {recorded} in the ledger"]
         return [] if same.document == reading.document else [f"the documents of version {version} differ"]
-
-    async def _altered(self, page: list[Event], epoch: int) -> list[Difference]:
-        """The events of a page of the ledger's log that are other ones in the stream."""
-        kept = await self._streams.read(self._campaign, epoch, page[0].seq - 1, len(page))
-        fields = {entry.id: entry.fields for entry in kept}
-        return [
-            Difference(f"event {event.seq}", "in the stream and in the ledger's log differ")
-            for event in page
-            if fields.get(b"%d-%d" % (event.epoch, event.seq), event.fields) != event.fields
-        ]
 
 
 def _differences(name: str, packed: bytes | None, recorded: Record | None) -> list[Difference]:

@@ -69,9 +69,12 @@ class Continuity:
         return False
 
     async def last(self, registration: Registration) -> Entry | None:
-        """The entry that was recorded last; None where there is none, or it is in the dead letters."""
+        """The entry that was recorded last; None where there is none, or it cannot be applied or read."""
         seq = registration.recorded_seq
-        recorded = await self._ledger.events(registration.campaign, seq - 1, 1) if seq else []
+        try:
+            recorded = await self._ledger.events(registration.campaign, seq - 1, 1) if seq else []
+        except events.Undecodable:
+            return None
         if not recorded or recorded[0].seq != seq:
             return None
         return Entry(b"%d-%d" % (recorded[0].epoch, seq), recorded[0].fields)

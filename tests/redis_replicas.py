@@ -68,7 +68,9 @@ class Server:
         )
 
     def start(self) -> None:
-        """Start it, with the data that it has."""
+        """Start it, with the data that it has, unless it runs."""
+        if self._process is not None:
+            return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(self._answers, f"the server on port {self.port} answers")
@@ -98,8 +100,12 @@ class Server:
         return dict(self.client.info(section))
 
     def follow(self, port: int) -> None:
-        """Make it a replica of whatever is at a port; of nothing, where nothing is, and it keeps what it has."""
+        """Make it a replica of the server on a port."""
         self.client.replicaof("127.0.0.1", port)
+
+    def promote(self) -> None:
+        """Make it a primary, with what it has."""
+        self.client.replicaof("no", "one")
 
     def _send(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -131,6 +137,26 @@ class Replicated:
             sentinel.start()
         until(lambda: all(map(self._knows_all, self.sentinels)), "every sentinel knows all")
 
+    def heal(self) -> None:
+        """Start what was killed, make all of it one again, and forget every key and script."""
+        for server in self.servers:
+            server.start()
+        primary = self.primary() if self.sentinels else self.servers[0]
+        primary.promote()
+        for each in self.servers:
+            if each is not primary:
+                each.follow(primary.port)
+        primary.client.script_flush()
+        primary.client.flushall()
+        self.wait_for(primary)
+
+    def wait_for(self, primary: Server) -> None:
+        """Wait until every replica has all that a primary has."""
+        others = len(self.servers) - 1
+        until(lambda: self.following(primary) == others, "every replica follows")
+        primary.client.set("marked", "")
+        until(lambda: int(primary.client.wait(others, 1_000)) == others, "every replica has all")
+
     def following(self, primary: Server) -> int:
         """How many replicas follow a server, and have said so."""
         told = primary.info("replication")
@@ -148,10 +174,6 @@ class Replicated:
 
         until(agree, "the sentinels name one primary")
         return self._at(named.pop())
-
-    def fail_over(self) -> None:
-        """Have one of the sentinels promote a replica at once, without waiting for the others to agree."""
-        _asked(self.sentinels[0], "FAILOVER")
 
     def _at(self, port: int) -> Server:
         return next(each for each in self.servers if each.port == port)
