@@ -19,10 +19,15 @@ logger = logging.getLogger(__name__)
 
 
 class Continuity:
-    """Compares a server's logs with the ledger's."""
+    """Compares a server's logs with the ledger's.
 
-    def __init__(self, ledger: Ledger) -> None:
+    `answered` is up to which seq of each campaign this process has answered: the ledger may not have come so far.
+    """
+
+    def __init__(self, ledger: Ledger, answered: dict[str, int] | None = None) -> None:
         self._ledger = ledger
+        self._answered: dict[str, int] = {} if answered is None else answered
+        self._epochs: dict[str, int] = {}
         self._told: dict[str, str] = {}
 
     async def greet(self, ask: Ask) -> None:
@@ -53,6 +58,10 @@ class Continuity:
         True for a campaign that has no state. Raises NothingRan, or what `ask` raises, and Unavailable.
         """
         campaign = registration.campaign
+        if self._epochs.get(campaign, 1) != registration.epoch:
+            # It has been rebuilt, from what the ledger had.
+            self._answered.pop(campaign, None)
+        self._epochs[campaign] = registration.epoch
         found = await self._breach(ask, registration)
         if found is not None:
             # It may have been rebuilt between the two readings.
@@ -82,16 +91,17 @@ class Continuity:
     async def _breach(self, ask: Ask, registration: Registration) -> tuple[int, str] | None:
         last = await self.last(registration)
         entry_id = b"%d-%d" % (registration.epoch, registration.recorded_seq) if last is None else last.id
+        answered = self._answered.get(registration.campaign, 0)
         found = await position.read(ask, registration.campaign, entry_id)
-        reason = "" if found is None else breach(registration, last, found)
+        reason = "" if found is None else breach(registration, last, found, answered)
         return (found.state.epoch, reason) if found is not None and reason else None
 
     async def _registration(self, campaign: str) -> Registration:
         return next(each for each in await self._ledger.campaigns() if each.campaign == campaign)
 
 
-def breach(registration: Registration, last: Entry | None, found: Position) -> str:
-    """Why a log does not go on from what is recorded, "" if it does.
+def breach(registration: Registration, last: Entry | None, found: Position, answered: int) -> str:
+    """Why a log does not go on from what is recorded, and from the seq up to which was `answered`; "" if it does.
 
     `last` is the entry that was recorded last, None where it is not known. It may be trimmed; after a rebuild it is of
     an epoch before, and the stream begins behind it.
@@ -99,6 +109,8 @@ def breach(registration: Registration, last: Entry | None, found: Position) -> s
     state, seq = found.state, registration.recorded_seq
     if state.epoch != registration.epoch or state.seq < seq:
         return f"Redis is at epoch {state.epoch} seq {state.seq}, the ledger at epoch {registration.epoch} seq {seq}"
+    if state.seq < answered:
+        return f"Redis is at seq {state.seq}, this process has answered up to seq {answered}, and the ledger has {seq}"
     if last is None:
         return ""
     if found.entry is not None:

@@ -156,7 +156,8 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         await ledger.open()
         if settings.database_url is None:
             await ledger.migrate()
-        server = _server(settings, Continuity(ledger))
+        answered: dict[str, int] = {}
+        server = _server(settings, Continuity(ledger, answered))
         stack.push_async_callback(server.close)
         try:
             await server.ping()
@@ -170,7 +171,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             settings.waiting_s_max,
             settings.decision_timeout_s,
         )
-        decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observer)
+        decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observer, answered)
         stack.push_async_callback(decisions.drain)
         streams = Streams(server)
         yield Runtime(

@@ -198,8 +198,10 @@ async def address(pair: Replicated) -> AsyncIterator[Address]:
         yield opened
 
 
-async def lose(pair: Replicated, address: Address, stand: Stand) -> dict[str, Decision]:
-    """Sell three seats that the replica does not hear of, have them recorded, and promote it."""
+async def lose(
+    pair: Replicated, address: Address, stand: Stand, *, recorded: bool = True
+) -> dict[str, Decision]:
+    """Sell three seats that the replica does not hear of, have them recorded, or not, and promote it."""
     primary, replica = pair.servers
     await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 5}])))
     await stand.sign_up("early", key="k")
@@ -207,7 +209,8 @@ async def lose(pair: Replicated, address: Address, stand: Stand) -> dict[str, De
     replica.promote()
     lost = {member: await stand.sign_up(member, key="k") for member in ("anna", "bert", "carl")}
     assert {each.outcome for each in lost.values()} == {"confirmed"}
-    await recorder(stand).close()
+    if recorded:
+        await recorder(stand).close()
     primary.kill()
     await address.lead_to(replica.port)
     return lost
@@ -240,6 +243,19 @@ async def test_nothing_is_sold_from_a_replica_that_lagged(
         told = [(each.subject, each.what) for each in (await audit(stand)).differences]
         for decision in lost.values():
             assert named(decision, "is lost in Redis") in told
+
+
+async def test_what_was_answered_and_not_recorded_is_missed_too(
+    pair: Replicated, address: Address, data_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with standing(address.url, data_directory) as stand:
+        lost = await lose(pair, address, stand, recorded=False)
+        assert (await stand.sign_up("dora")).outcome == "not_ready"
+    seq = max(each.as_of_seq for each in lost.values())
+    assert (
+        f"Redis is at seq {seq - 3}, this process has answered up to seq {seq}, and the ledger has 0"
+        in caplog.text
+    )
 
 
 async def test_a_log_whose_numbers_were_given_again_is_noticed(
