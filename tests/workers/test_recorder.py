@@ -191,6 +191,57 @@ async def test_sales_stop_when_redis_is_behind_the_ledger(stand: Stand) -> None:
     assert (await stand.sign_up("m99")).outcome == "not_ready"
 
 
+async def copy(stand: Stand) -> dict[str, bytes]:
+    """All keys of the campaign as they are now."""
+    client = stand.runtime.server.client
+    return {name: await client.dump(name) for name in await client.keys("seatrush:{autumn}:*")}
+
+
+async def restore(stand: Stand, keys: dict[str, bytes]) -> None:
+    """Put a copy in the place of what there is, as a replica does that lagged when it was promoted."""
+    client = stand.runtime.server.client
+    for name, dumped in keys.items():
+        await client.restore(name, 0, dumped, replace=True)
+
+
+async def test_a_log_that_is_another_is_not_recorded_and_sales_stop(
+    stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 40}])))
+    before = await copy(stand)
+    by = recorder(stand)
+    for member in ("anna", "bert"):
+        await stand.sign_up(member)
+    await record_all(stand, by)
+    recorded_before = await stand.runtime.ledger.events(CAMPAIGN, 0, 100)
+    await restore(stand, before)
+    for member in ("carl", "dora", "emil"):
+        assert (await stand.sign_up(member)).outcome == "confirmed"
+    diverged = metrics.DIVERGED_LOGS.labels(CAMPAIGN)
+    told = diverged._value.get()
+    for _ in range(2):
+        await by.run_once()
+    assert await stand.runtime.ledger.events(CAMPAIGN, 0, 100) == recorded_before
+    assert (await stand.sign_up("fred")).outcome == "not_ready"
+    assert diverged._value.get() == told + 1
+    seq = len(recorded_before)
+    assert f"autumn: event {seq} is another in Redis than in the ledger: closed until" in caplog.text
+
+
+async def test_one_log_that_is_another_does_not_hold_up_the_others(stand: Stand) -> None:
+    await several(stand, "autumn", "whole")
+    by = recorder(stand)
+    while await by.run_once() and await recorded(stand) == 0:
+        pass
+    await stand.runtime.server.client.xdel(EVENTS, f"1-{await recorded(stand)}")
+    for name in ("autumn", "whole"):
+        await stand.sign_up("m9", within=name)
+    await by.run_once()
+    assert await stand.runtime.ledger.events("whole", 0, 99) == await stand.log("whole")
+    assert (await stand.sign_up("m8")).outcome == "not_ready"
+    assert (await stand.sign_up("m8", within="whole")).outcome == "confirmed"
+
+
 async def test_the_stream_is_trimmed_below_what_is_recorded(stand: Stand) -> None:
     await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 5_000}])))
     by = recorder(stand, kept=100)
