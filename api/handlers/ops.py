@@ -36,6 +36,7 @@ async def status(call: Call) -> Answer:
     durability = runtime.settings.durability
     overview = await runtime.overview.read()
     fsync_s = await runtime.fsync.median() if durability == "fsync" else None
+    replicas = await runtime.server.replicas() if durability == "replica" else None
     totals = await asyncio.to_thread(metrics.totals)
     return answers.json(
         views.OpsStatus(
@@ -50,6 +51,7 @@ async def status(call: Call) -> Answer:
             },
             fsync_s=fsync_s,
             durability=durability,
+            replicas=replicas,
             ledger_ready=overview.ledger_ready,
             build=engine.__version__,
         )

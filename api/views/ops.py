@@ -45,8 +45,10 @@ class OpsStatus(Struct, frozen=True):
     batches: dict[str, BatchStatus]
     """By verb."""
     fsync_s: Seconds | None
-    """How long a write waits for Redis's disk, the median of the last minute; null with durability memory."""
+    """How long a write waits for Redis's disk, the median of the last minute; null unless durability is fsync."""
     durability: Durability
+    replicas: Count | None
+    """How many replicas follow Redis now, in a cluster the fewest of any master; null unless durability is replica."""
     ledger_ready: bool
     """False while the ledger does not answer: what is said of it is then what it said last."""
     build: str

@@ -6,7 +6,9 @@ from typing import Final
 PREFIX: Final = "seatrush"
 
 PARTS: Final = (
-    "META",  # hash: epoch, seq, version, gate, rules, document; of draws: lottery, draw_at, draws, drawing, settled
+    # hash: epoch, seq, version, gate, rules, document; of draws: lottery, draw_at, draws, drawing, settled; where
+    # answers wait for replicas, mark: how often they did
+    "META",
     "OFFERINGS",  # hash: offering -> msgpack map (domain.definition.PackedOffering)
     "COUNTS",  # hash: taken/<offering>/<pool>, mark/…, and waiting/<offering>, entered/…, draw/…, met/… -> integer
     "FREE",  # sorted set by name: <offering>/<pool>/<seat>, the free numbers below the mark
@@ -42,11 +44,8 @@ def campaign_keys(campaign: str) -> tuple[str, ...]:
 
 
 def mark(key: str) -> str:
-    """The key in the slot of a campaign's key that is written so that replicas have something to acknowledge.
-
-    A counter: of the calls whose replies have waited for replicas.
-    """
-    return f"{key[: key.index('}') + 1]}:mark"
+    """META of the campaign of a key: its field `mark` is counted up so that replicas have something to acknowledge."""
+    return f"{key[: key.index('}') + 1]}:meta"
 
 
 def lease(campaign: str, worker: str) -> str:

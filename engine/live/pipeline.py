@@ -17,12 +17,18 @@ from engine.live.group_commit import GroupCommit, Limits, Overloaded
 
 CALLS_MAX: Final = 64
 """Calls in one pipeline. All of them wait for the last; more at once save no CPU any more."""
-MARK: Final = "#!lua flags=allow-oom\nreturn redis.call('INCR', KEYS[1])"
-"""A write for WAIT to wait for. A bare INCR would be refused at maxmemory, where cancellations still run."""
+MARK: Final = """#!lua flags=allow-oom
+return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HINCRBY', KEYS[1], 'mark', 1) or 0
+"""
+"""A write for WAIT to wait for, in a hash that is wherever the call could run: also while its slot moves.
+
+A bare HINCRBY would be refused at maxmemory, where cancellations still run, and would make a campaign that is lost
+look as if something of it were there.
+"""
 
 
 class Call(Struct, frozen=True):
-    """A command, and the key that is written behind it if its reply is to wait for replicas; "" if it is not."""
+    """A command, and the hash that is marked behind it if its reply is to wait for replicas; "" if it is not."""
 
     words: tuple[Any, ...]
     mark: str = ""
@@ -68,7 +74,7 @@ class Pipeline:
     async def call(self, *words: Any, mark: str = "") -> Any:
         """Send a command with all others of this turn of the loop, and return its own reply.
 
-        `mark` is a key in the slot of the command's: with it, and `replicas`, the reply is given once so many replicas
+        `mark` is a hash in the slot of the command's: with it, and `replicas`, the reply is given once so many replicas
         have all that was written before it, by whichever connection. Raises NotSent; redis-py's ResponseError or
         BusyLoadingError, as the server says; or another RedisError, when the reply is lost, or NotReplicated.
         """

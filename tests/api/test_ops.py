@@ -76,6 +76,7 @@ async def test_status_of_nothing(client: Client) -> None:
         "queue_entries": 0,
         "fsync_s": None,
         "durability": "fsync",
+        "replicas": None,
         "ledger_ready": True,
         "build": engine.__version__,
     }

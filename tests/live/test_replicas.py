@@ -156,7 +156,15 @@ async def test_calls_together_each_have_their_mark(stand: Stand) -> None:
 
 async def marks(stand: Stand, names: list[str]) -> list[int]:
     client = stand.runtime.server.client
-    return [int(await client.get(f"seatrush:{{{name}}}:mark")) for name in names]
+    return [int(await client.hget(f"seatrush:{{{name}}}:meta", "mark")) for name in names]
+
+
+async def test_a_campaign_that_is_lost_leaves_no_trace(stand: Stand, replicated: Replicated) -> None:
+    await stand.publish(campaign(offering()))
+    client = replicated.servers[0].client
+    client.flushall()
+    assert (await stand.sign_up("anna")).outcome == "not_ready"
+    assert client.keys("*") == []
 
 
 @pytest.mark.parametrize(
