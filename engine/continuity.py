@@ -50,7 +50,9 @@ class Continuity:
                 f"a server that is new here is compared with the ledger first, which does not answer: {error}"
             ) from error
         except NothingRan as error:
-            raise Unsuitable(str(error)) from error
+            # As the server says it, with its code ahead, so that what passes soon is known to.
+            text = str(error)
+            raise Unsuitable(text if text.startswith(error.code) else f"{error.code} {text}") from error
 
     async def holds(self, ask: Ask, registration: Registration) -> bool:
         """Whether the log goes on from what is recorded; if not, the campaign is closed.

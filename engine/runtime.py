@@ -24,7 +24,7 @@ from engine.live.counts import CountsReader
 from engine.live.decisions import Decision, Decisions
 from engine.live.fsync import FsyncProbe
 from engine.live.group_commit import Landed, Limits
-from engine.live.sentinel import Led
+from engine.live.sentinel import SentinelServer
 from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
@@ -112,12 +112,12 @@ def _server(settings: Settings, continuity: Continuity) -> Server:
         "replicas": settings.replicas if settings.durability == "replica" else 0,
         "timeout_s": settings.decision_timeout_s,
         # With durability memory nothing is promised, and whoever decides nothing asks for it, too.
-        "newcomer": None if settings.durability == "memory" else continuity.greet,
+        "on_new_server": None if settings.durability == "memory" else continuity.greet,
     }
     if nodes := cluster_nodes(url):
         return Cluster(nodes, **asked)
     addresses, service = sentinels(url)
-    return Led(addresses, service, **asked) if addresses else Server(url, **asked)
+    return SentinelServer(addresses, service, **asked) if addresses else Server(url, **asked)
 
 
 def _where(settings: Settings, reason: str) -> str:

@@ -14,22 +14,20 @@ from engine.ledger.protocol import Unavailable
 from engine.live.decisions import Decision
 from engine.live.server import NothingRan
 from engine.workers.recorder import Recorder
-from tests import redis_replicas, redis_servers
+from tests import redis_replicas
 from tests.redis_replicas import Replicated
 from tests.stand import CAMPAIGN, Stand, campaign, offering, open_stand
 
-LINES_WATCHED = redis_servers.LINES[1:]
-"""Those that sentinels watch here: a failover takes seconds, and that of the other line is the same."""
 BUYERS = 16
 PASSING = {"unknown", "not_ready"}
 ENOUGH = 200
 WITHIN_S = 30
 
 
-@pytest.fixture(scope="module", params=redis_servers.LINES)
-def pair(request: pytest.FixtureRequest) -> Iterator[Replicated]:
-    """A primary with a replica, and no sentinels, of each line in turn."""
-    with redis_replicas.running(request.param, replicas=1, sentinels=0) as found:
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Replicated]:
+    """A primary with a replica, and no sentinels."""
+    with redis_replicas.running("redis", replicas=1, sentinels=0) as found:
         yield found
 
 
@@ -107,15 +105,16 @@ async def audit(stand: Stand) -> Result:
     return await Audit(runtime.server, runtime.ledger, runtime.clock, CAMPAIGN, 0).run()
 
 
-@pytest.mark.parametrize("line", LINES_WATCHED)
-async def test_with_replicas_a_failover_loses_no_answer(line: str, data_directory: Path) -> None:
-    with redis_replicas.running(line) as replicated:
-        await fail_over_under_load(replicated, data_directory)
+@pytest.fixture
+def watched() -> Iterator[Replicated]:
+    """A primary with two replicas and three sentinels."""
+    with redis_replicas.running("valkey") as found:
+        yield found
 
 
-async def fail_over_under_load(replicated: Replicated, directory: Path) -> None:
-    first = replicated.primary()
-    async with standing(replicated.url, directory, durability="replica", decision_timeout_s=2) as stand:
+async def test_with_replicas_a_failover_loses_no_answer(watched: Replicated, data_directory: Path) -> None:
+    first = watched.primary()
+    async with standing(watched.url, data_directory, durability="replica", decision_timeout_s=2) as stand:
         await stand.publish(
             campaign(offering(pools=[{"pool": "open", "capacity": 5_000}], waitlist={"size_max": 5_000}))
         )
@@ -124,7 +123,7 @@ async def fail_over_under_load(replicated: Replicated, directory: Path) -> None:
             await sale.more(ENOUGH)
             first.kill()
             await sale.more(ENOUGH)
-        assert (await asyncio.to_thread(replicated.primary)).port != first.port
+        assert (await asyncio.to_thread(watched.primary)).port != first.port
         assert sum(sale.passed.values()) > 0
         log = await stand.log()
         assert [event.seq for event in log] == list(range(1, len(log) + 1))
@@ -158,9 +157,11 @@ class Address:
             yield self
             await self.lead_to(self._target)
 
-    async def lead_to(self, port: int) -> None:
-        """End what goes to the server of before."""
+    async def lead_to(self, port: int, *, abruptly: bool = True) -> None:
+        """Lead to another; `abruptly`, what goes to the server of before ends."""
         self._target = port
+        if not abruptly:
+            return
         for task in self._passing:
             task.cancel()
         await asyncio.gather(*self._passing, return_exceptions=True)
@@ -228,14 +229,28 @@ def named(decision: Decision, what: str) -> tuple[str, str]:
     return decision.enrollment, f"{what}: event {decision.as_of_seq}, confirmed, seat {seat}"
 
 
+async def unavailable() -> NoReturn:
+    raise Unavailable("no route")
+
+
 async def test_nothing_is_sold_from_a_replica_that_lagged(
-    pair: Replicated, address: Address, data_directory: Path, caplog: pytest.LogCaptureFixture
+    pair: Replicated,
+    address: Address,
+    data_directory: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with standing(address.url, data_directory) as stand:
         lost = await lose(pair, address, stand)
         diverged = metrics.DIVERGED_LOGS.labels(CAMPAIGN)
         before = diverged._value.get()
-        # No worker has looked: whoever connects notices it.
+        # No worker has looked: whoever connects notices it, and waits for the ledger to say.
+        with monkeypatch.context() as context:
+            context.setattr(stand.runtime.ledger, "campaigns", unavailable)
+            assert (await stand.sign_up("dora")).outcome == "not_ready"
+            assert pair.servers[1].client.hget("seatrush:{autumn}:meta", "gate") == "open"
+            with pytest.raises(NothingRan, match="is compared with the ledger first, which does not answer"):
+                await stand.runtime.server.ping()
         assert (await stand.sign_up("dora")).outcome == "not_ready"
         assert (await stand.sign_up("anna", key="k")).outcome == "not_ready"
         assert diverged._value.get() == before + 1
@@ -296,20 +311,18 @@ async def test_a_replica_that_has_everything_goes_on(
         assert (await audit(stand)).differences == []
 
 
-async def unavailable() -> NoReturn:
-    raise Unavailable("no route")
-
-
-async def test_a_server_that_is_new_is_used_once_the_ledger_was_asked(
-    pair: Replicated, address: Address, data_directory: Path, monkeypatch: pytest.MonkeyPatch
+async def test_who_is_told_read_only_connects_anew(
+    pair: Replicated, address: Address, data_directory: Path
 ) -> None:
+    primary, replica = pair.servers
     async with standing(address.url, data_directory) as stand:
-        await lose(pair, address, stand)
-        monkeypatch.setattr(stand.runtime.ledger, "campaigns", unavailable)
-        assert (await stand.sign_up("dora")).outcome == "not_ready"
-        assert pair.servers[1].client.hget("seatrush:{autumn}:meta", "gate") == "open"
-        with pytest.raises(NothingRan, match="is compared with the ledger first, which does not answer"):
-            await stand.runtime.server.ping()
-        monkeypatch.undo()
-        assert (await stand.sign_up("dora")).outcome == "not_ready"
-        assert pair.servers[1].client.hget("seatrush:{autumn}:meta", "gate") == "closed"
+        await stand.publish(campaign(offering()))
+        anna = await stand.sign_up("anna", key="k")
+        pair.wait_for(primary)
+        replica.promote()
+        primary.follow(replica.port)
+        # The connections that there are still lead to the old primary.
+        await address.lead_to(replica.port, abruptly=False)
+        assert (await stand.sign_up("bert")).outcome == "confirmed"
+        assert (await stand.sign_up("anna", key="k")).enrollment == anna.enrollment
+        assert int(replica.client.hget("seatrush:{autumn}:meta", "seq")) == anna.as_of_seq + 1

@@ -20,7 +20,7 @@ ASK_TIMEOUT_S: Final = 1.0
 PORT: Final = 26_379
 
 
-class _Led(Connection):
+class _SentinelConnection(Connection):
     """A connection to the primary of the moment at which it is made."""
 
     def __init__(self, *, sentinel: Sentinel, service: str, **options: Any) -> None:
@@ -33,11 +33,11 @@ class _Led(Connection):
         await super()._connect()  # type: ignore[no-untyped-call]
 
 
-class _LedOverTls(_Led, SSLConnection):
+class _SentinelConnectionOverTls(_SentinelConnection, SSLConnection):
     """Likewise."""
 
 
-class Led(Server):
+class SentinelServer(Server):
     """The primary of a service, by the URLs of its sentinels.
 
     User and password in these are the servers'; the sentinels are asked without. `settings` are Server's.
@@ -46,7 +46,12 @@ class Led(Server):
     def __init__(self, urls: Sequence[str], service: str, **settings: Any) -> None:
         split = [urlsplit(url) for url in urls]
         tls = split[0].scheme == "rediss"
-        super().__init__(urls[0], connection_class=_LedOverTls if tls else _Led, primary=True, **settings)
+        super().__init__(
+            urls[0],
+            connection_class=_SentinelConnectionOverTls if tls else _SentinelConnection,
+            primary=True,
+            **settings,
+        )
         self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
             [(each.hostname, each.port or PORT) for each in split],
             sentinel_kwargs={

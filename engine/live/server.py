@@ -95,7 +95,7 @@ class Server:
     """One Redis or Valkey server, by URL.
 
     `fsync` asks for `appendonly yes` and `appendfsync always`, `replicas` for `appendonly yes` and for so many that
-    follow, checked at every connect; a decision is then answered once so many have acknowledged it. `newcomer` is
+    follow, checked at every connect; a decision is then answered once so many have acknowledged it. `on_new_server` is
     given every server that this process has not met yet, before anything else is asked of it: one that was promoted or
     started again is a new one. `primary`: it has to be no replica. `connection_class` is another than the URL says;
     `together` as in Pipeline.
@@ -108,17 +108,17 @@ class Server:
         fsync: bool,
         timeout_s: float,
         replicas: int = 0,
-        newcomer: Callable[[Ask], Awaitable[None]] | None = None,
+        on_new_server: Callable[[Ask], Awaitable[None]] | None = None,
         primary: bool = False,
         connection_class: type[AbstractConnection] | None = None,
         together: bool = True,
     ) -> None:
         self._fsync = fsync
         self._replicas = replicas
-        self._newcomer = newcomer
+        self._on_new_server = on_new_server
         self._primary = primary
-        self._met = ""
-        self._meeting = asyncio.Lock()
+        self._known = ""
+        self._comparing = asyncio.Lock()
         self._pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
@@ -152,7 +152,7 @@ class Server:
             raise Unsuitable("the Redis server is older than 7.0")
         if self._fsync or self._replicas:
             await self._check_disk(connection)
-        if self._replicas or self._newcomer or self._primary:
+        if self._replicas or self._on_new_server or self._primary:
             await self._check_role(connection, _info(await _ask(connection, "INFO", "replication")))
 
     async def _check_disk(self, connection: AbstractConnection) -> None:
@@ -178,13 +178,13 @@ class Server:
             raise Unsuitable(
                 f"durability replica needs replicas that follow: {following} of {self._replicas}"
             )
-        if self._newcomer is None:
+        if self._on_new_server is None:
             return
-        async with self._meeting:
+        async with self._comparing:
             # Every promotion gives a new one, and every start.
-            if self._met != told["master_replid"]:
-                await self._newcomer(lambda key, *words: _ask(connection, *words))
-                self._met = told["master_replid"]
+            if self._known != told["master_replid"]:
+                await self._on_new_server(lambda key, *words: _ask(connection, *words))
+                self._known = told["master_replid"]
 
     async def replicas(self) -> int:
         """How many replicas follow. Raises NothingRan."""

@@ -11,19 +11,19 @@ import pytest
 
 from engine.live.server import NothingRan, Server
 from engine.workers.recorder import Recorder
-from tests import redis_replicas, redis_servers
+from tests import redis_replicas
 from tests.redis_cluster import until
 from tests.redis_replicas import Replicated
 from tests.stand import CAMPAIGN, Stand, campaign, offering, open_stand
 
 META = "seatrush:{autumn}:meta"
-TIMEOUT_S = 0.8
+TIMEOUT_S = 0.6
 
 
-@pytest.fixture(scope="module", params=redis_servers.LINES)
-def replicated(request: pytest.FixtureRequest) -> Iterator[Replicated]:
+@pytest.fixture(scope="module")
+def replicated() -> Iterator[Replicated]:
     """A primary with a replica, and no sentinels; the primary's disk is not waited for."""
-    with redis_replicas.running(request.param, replicas=1, sentinels=0, appendfsync="everysec") as found:
+    with redis_replicas.running("valkey", replicas=1, sentinels=0, appendfsync="everysec") as found:
         yield found
 
 
@@ -191,6 +191,16 @@ async def test_a_primary_that_keeps_nothing_is_refused(replicated: Replicated) -
             await server.ping()
     finally:
         primary.client.config_set("appendonly", "yes")
+        await server.close()
+
+
+async def test_a_replica_that_is_named_a_primary_is_not_asked(replicated: Replicated) -> None:
+    server = Server(replicated.servers[1].url, fsync=False, primary=True, timeout_s=1)
+    try:
+        with pytest.raises(NothingRan, match="READONLY") as caught:
+            await server.ping()
+        assert caught.value.passing
+    finally:
         await server.close()
 
 
