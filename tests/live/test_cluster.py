@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -380,3 +381,58 @@ async def until_recorded(stand: Stand, name: str) -> None:
                 return
             # Another task makes it so, through a database: there is no event to wait for.
             await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def waiting_for_replicas(cluster: RedisCluster, data_directory: Path) -> AsyncIterator[Stand]:
+    """The engine's parts on an empty cluster, which wait for replicas."""
+    ledger = f"sqlite:///{data_directory}/ledger.db"
+    async with open_stand(cluster.url, ledger, data_directory, durability="replica") as opened:
+        yield opened
+
+
+async def test_each_decision_waits_for_its_own_replica(
+    cluster: RedisCluster, waiting_for_replicas: Stand
+) -> None:
+    names = [f"c{number}" for number in range(9)]
+    assert len({cluster.owner(slot_of(name)).port for name in names}) == redis_cluster.MASTERS
+    assert await waiting_for_replicas.runtime.server.replicas() == 1
+    for name in names:
+        await waiting_for_replicas.publish(campaign(offering(), name=name))
+    told = await asyncio.gather(*(waiting_for_replicas.sign_up("anna", within=name) for name in names))
+    assert {each.outcome for each in told} == {"confirmed"}
+
+
+async def test_what_waits_for_a_replica_is_known_at_each_step_of_a_move(
+    cluster: RedisCluster, waiting_for_replicas: Stand
+) -> None:
+    name = "moving"
+    # A node that is importing serves a script only when it has all keys, so all are made to exist.
+    pools = [{"pool": "open", "capacity": 2}, {"pool": "guests", "capacity": 1, "codes": True}]
+    await waiting_for_replicas.publish(
+        campaign(offering("soap", waitlist={"size_max": 9}), offering("clay", pools=pools), name=name)
+    )
+    await waiting_for_replicas.issue("guests", "clay", within=name)
+    first, *_ = [
+        await waiting_for_replicas.sign_up(member, key="k", within=name)
+        for member in ("anna", "bert", "carl")
+    ]
+    clay = await waiting_for_replicas.sign_up("anna", "clay", key="l", within=name)
+    await waiting_for_replicas.sign_up("bert", "clay", within=name)
+    await waiting_for_replicas.cancel(clay.enrollment, "anna", within=name)
+    slot, loop = slot_of(name), asyncio.get_running_loop()
+    assert cluster.owner(slot).client.exists(*keys.campaign_keys(name)) == len(keys.PARTS)
+    told: dict[str, Decision] = {}
+
+    async def look(step: str) -> None:
+        told[step] = await waiting_for_replicas.sign_up("anna", key="k", within=name)
+
+    def between(step: str) -> None:
+        if step != "half":
+            asyncio.run_coroutine_threadsafe(look(step), loop).result(redis_cluster.TIMEOUT_S)
+
+    target = cluster.others(cluster.owner(slot))[0]
+    await asyncio.to_thread(cluster.move, slot, target, between)
+    assert {step: each.enrollment for step, each in told.items()} == dict.fromkeys(
+        ("migrating", "moved", "taken", "done"), first.enrollment
+    )

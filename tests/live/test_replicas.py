@@ -17,7 +17,7 @@ from tests.redis_replicas import Replicated
 from tests.stand import CAMPAIGN, Stand, campaign, offering, open_stand
 
 META = "seatrush:{autumn}:meta"
-TIMEOUT_S = 0.6
+TIMEOUT_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,19 @@ async def test_at_maxmemory_a_cancellation_is_still_answered(stand: Stand, repli
         assert (await stand.cancel(given.enrollment, "anna")).outcome == "changed"
     finally:
         client.config_set("maxmemory", 0)
+
+
+async def test_where_the_server_itself_demands_more_replicas_nothing_is_decided(
+    stand: Stand, replicated: Replicated
+) -> None:
+    await stand.publish(campaign(offering()))
+    client = replicated.servers[0].client
+    client.config_set("min-replicas-to-write", 2)
+    try:
+        assert (await stand.sign_up("anna")).outcome == "not_ready"
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+    assert (await stand.sign_up("anna")).outcome == "confirmed"
 
 
 async def test_calls_together_each_have_their_mark(stand: Stand) -> None:
