@@ -51,7 +51,12 @@ def test_version() -> None:
     ("arguments", "changed", "said"),
     [
         (["serve", "--port", "http"], {}, "--port: expected a whole number from 0 to 65535"),
-        (["serve"], {"SEATRUSH_DURABILITY": "replica"}, "SEATRUSH_DURABILITY: expected fsync or memory"),
+        (
+            ["serve"],
+            {"SEATRUSH_DURABILITY": "disk"},
+            "SEATRUSH_DURABILITY: expected fsync, replica or memory",
+        ),
+        (["serve", "--durability", "replica"], {}, "durability replica: expected a Redis that has replicas"),
         (["audit"], {"SEATRUSH_PROT": "1"}, "SEATRUSH_PROT: there is no such setting"),
         (["token", "--sub", "a b"], {}, "sub"),
         (
