@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from engine.domain import enrollment, events
+from engine.domain import chain, enrollment, events
+from engine.domain.chain import Link
 from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import Share
-from engine.ledger.protocol import DeadLetter, Refused
+from engine.ledger.protocol import DeadLetter, Fenced, Refused
 
 EnrollmentRow = tuple[str, int, str, str, str, str, str, int, int, int, int, str, int, int]
 """campaign, seq, enrollment, offering, member, pool, status, seat, version, expires_at, decided_at, queues, wish,
@@ -59,6 +60,18 @@ class Changes(Struct):
     pools: list[tuple[str, str, str, int]] | None
     """Of the newest document; None when there is none."""
     trail: list[tuple[int, str, str, str, str, str]]
+    lines: list[bytes]
+    """Of the roll, one for each event and each dead letter."""
+
+    def link(self, newest: Link | None) -> Link:
+        """The chain with this batch, from how far it has come before.
+
+        Raises Fenced when it has not come to this batch: then somebody recorded who links nothing.
+        """
+        before = newest or chain.begin(self.campaign)
+        if before.seq != self.last_seq - len(self.lines):
+            raise Fenced(f"the chain of {self.campaign} ends at {before.seq}")
+        return chain.extend(before, self.lines, self.last_seq)
 
     def freed(self) -> list[tuple[str, int, int]]:
         """(campaign, seq, version) of the enrollments that may have held a seat before."""
@@ -136,7 +149,7 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
     """
     if not batch:
         raise ValueError("an empty batch")
-    changes = Changes(campaign, after_seq + len(batch), [], [], [], [], None, [])
+    changes = Changes(campaign, after_seq + len(batch), [], [], [], [], None, [], [])
     latest: dict[int, tuple[str, enrollment.Record]] = {}
     for seq, entry in enumerate(batch, after_seq + 1):
         if entry.seq != seq or entry.epoch != epoch or entry.campaign != campaign:
@@ -146,6 +159,7 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
         fields = pack(entry.fields)
         if isinstance(entry, DeadLetter):
             changes.dead_letters.append((campaign, seq, epoch, fields, entry.reason))
+            changes.lines.append(chain.dead_line(seq, fields))
             continue
         changes.events.append((campaign, seq, epoch, fields))
         if entry.record is not None:
@@ -159,8 +173,19 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
             _note_version(changes, entry)
         elif entry.header.type in ("codes_issued", "code_revoked"):
             _note_codes(changes, entry)
+        changes.lines.append(chain.line(entry))
     changes.put = [_row(campaign, name, record) for name, record in latest.values()]
     return changes
+
+
+def logged_line(campaign: str, seq: int, epoch: int, fields: bytes, *, is_dead: bool) -> bytes:
+    """The line of the roll of what was recorded; an event that cannot be read any more is as a dead letter."""
+    if not is_dead:
+        try:
+            return chain.line(events.decode(campaign, b"%d-%d" % (epoch, seq), unpack(fields)))
+        except (events.Undecodable, msgspec.DecodeError):
+            pass
+    return chain.dead_line(seq, fields)
 
 
 def _check_signup(event: events.Event, record: enrollment.Record) -> None:

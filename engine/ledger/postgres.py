@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from engine.domain.chain import Link
 from engine.domain.events import Event
 from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import Share, Summary
@@ -133,6 +134,13 @@ class PostgresLedger(reading.Reading):
         trail = [line for changes in reduced for line in changes.trail]
         if trail:
             await connection.executemany(self._sql["add_trail"], trail)
+        await self._link(connection, reduced)
+
+    async def _link(self, connection: "PoolConnectionProxy", reduced: Sequence[Changes]) -> None:
+        rows = await connection.fetch(self._sql["newest_links"], [changes.campaign for changes in reduced])
+        newest = {campaign: Link(seq, digest) for campaign, seq, digest in rows}
+        links = [(changes.campaign, changes.link(newest.get(changes.campaign))) for changes in reduced]
+        await _copy(connection, "chain", [(campaign, link.seq, link.digest) for campaign, link in links])
 
     async def keep_draw(
         self, campaign: str, number: int, file: bytes, summary: Summary, shares: Sequence[Share]
@@ -206,6 +214,10 @@ class PostgresLedger(reading.Reading):
                 await connection.execute(
                     self._sql["add_trail"], *batch.forgotten_line(campaign, offering, at)
                 )
+
+    async def _add_link(self, campaign: str, link: Link) -> None:
+        async with self._connection() as connection:
+            await connection.execute(self._sql["add_link"], campaign, link.seq, link.digest)
 
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         async with self._connection() as connection:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from engine.domain.chain import Link
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
 from engine.domain.ladder import Advance, Line, Round
@@ -140,14 +141,23 @@ class Ledger(Protocol):
         """Apply consecutive events and move the cursor from `after_seq` to the last of them, in one transaction.
 
         `batch` is in order and without gaps: after_seq + 1, after_seq + 2, …
-        Raises Fenced when the cursor is not at `after_seq` or the epoch is another, Refused when an event breaks
-        a rule, Unavailable when it is not known whether the transaction was committed (then: read the cursor anew).
+        In the same one the campaign's chain is extended by a link over the batch.
+        Raises Fenced when the cursor or the chain is not at `after_seq` or the epoch is another, Refused when an event
+        breaks a rule, Unavailable when it is not known whether the transaction was committed (then: read the cursor
+        anew).
         """
 
     async def record_many(self, batches: Sequence[Batch]) -> None:
         """Record one batch of each of several campaigns, as `record` would, all in one transaction.
 
         Raises the same; nothing of any batch is written then, and which one is at fault is not said.
+        """
+
+    async def link(self, campaign: str, until_seq: int) -> None:
+        """Bring the chain up to a seq that is recorded, where a version recorded that had none.
+
+        What it writes follows from the log alone, so that several may do it at once. Where the log lacks a seq, the roll
+        lacks its line.
         """
 
     # Drawing
@@ -273,6 +283,17 @@ class Ledger(Protocol):
 
     async def events(self, campaign: str, after_seq: int, limit: int) -> list[Event]:
         """Recorded events after a seq, in order."""
+
+    async def newest_link(self, campaign: str) -> Link | None:
+        """How far a campaign's chain has come; None before its first event."""
+
+    async def links(self, campaign: str, after_seq: int, limit: int) -> list[Link]:
+        """The chain after a seq, a link for each batch that was recorded, in order."""
+
+    async def lines(
+        self, campaign: str, after_seq: int, until_seq: int, limit: int
+    ) -> list[tuple[int, bytes]]:
+        """Lines of the roll by their seq, in order, after a seq up to another."""
 
     async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
         """A version of the campaign document, by default the newest recorded."""

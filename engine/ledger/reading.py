@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from engine.domain import events
+from engine.domain import chain, events
+from engine.domain.chain import Link
 from engine.domain.enrollment import Record
 from engine.domain.ladder import Cut, Line, Round
 from engine.domain.share import History, Share, Summary, Wished
@@ -20,6 +21,7 @@ _values = msgspec.msgpack.Decoder(list[float])
 _wishes = msgspec.msgpack.Decoder(list[Wished])
 
 INTEGER_MAX = 2**63 - 1
+LINKED_AT_ONCE: Final = 1_000
 
 
 class Reading(ABC):
@@ -28,6 +30,10 @@ class Reading(ABC):
     @abstractmethod
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         """The rows of a query of `queries.sql`. Raises Unavailable."""
+
+    @abstractmethod
+    async def _add_link(self, campaign: str, link: Link) -> None:
+        """Extend a chain, unless another has done so. Raises Unavailable."""
 
     async def campaigns(self) -> list[Registration]:
         """Every campaign, in order of its name."""
@@ -68,6 +74,35 @@ class Reading(ABC):
             events.decode(campaign, b"%d-%d" % (epoch, seq), batch.unpack(fields))
             for campaign, epoch, seq, fields in await self._rows("events", campaign, after_seq, limit)
         ]
+
+    async def newest_link(self, campaign: str) -> Link | None:
+        """How far a campaign's chain has come; None before its first event."""
+        rows = await self._rows("newest_link", campaign)
+        return Link(*rows[0]) if rows else None
+
+    async def links(self, campaign: str, after_seq: int, limit: int) -> list[Link]:
+        """The chain after a seq, a link for each batch that was recorded."""
+        return [Link(*row) for row in await self._rows("links", campaign, after_seq, limit)]
+
+    async def lines(
+        self, campaign: str, after_seq: int, until_seq: int, limit: int
+    ) -> list[tuple[int, bytes]]:
+        """Lines of the roll by their seq, after one, up to another."""
+        return [
+            (seq, batch.logged_line(campaign, seq, epoch, bytes(fields), is_dead=bool(is_dead)))
+            for seq, epoch, fields, is_dead in await self._rows(
+                "whole_log", campaign, after_seq, until_seq, limit
+            )
+        ]
+
+    async def link(self, campaign: str, until_seq: int) -> None:
+        """Bring the chain up to `until_seq`, as `protocol.Ledger.link` says."""
+        newest = await self.newest_link(campaign) or chain.begin(campaign)
+        while newest.seq < until_seq:
+            page = await self.lines(campaign, newest.seq, until_seq, LINKED_AT_ONCE)
+            last_seq = page[-1][0] if len(page) == LINKED_AT_ONCE else until_seq
+            newest = chain.extend(newest, (line for _, line in page), last_seq)
+            await self._add_link(campaign, newest)
 
     async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
         """A version of the campaign document, by default the newest recorded."""

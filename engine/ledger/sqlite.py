@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from engine.domain.chain import Link
 from engine.domain.events import Event
 from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import Share, Summary
@@ -117,6 +118,9 @@ class SqliteLedger(reading.Reading):
         else:
             many(self._sql["take_seat_of_version"], changes.taken())
         many(self._sql["add_trail"], changes.trail)
+        row = connection.execute(self._sql["newest_link"], (changes.campaign,)).fetchone()
+        link = changes.link(Link(*row) if row else None)
+        connection.execute(self._sql["add_link"], (changes.campaign, link.seq, link.digest))
 
     async def keep_draw(
         self, campaign: str, number: int, file: bytes, summary: Summary, shares: Sequence[Share]
@@ -212,6 +216,12 @@ class SqliteLedger(reading.Reading):
                 return work(connection)
 
         return await self._writer.run(write)
+
+    async def _add_link(self, campaign: str, link: Link) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(self._sql["add_link"], (campaign, link.seq, link.digest))
+
+        await self._write(work)
 
     async def _rows(self, query: str, *arguments: object) -> Sequence[tuple[Any, ...]]:
         def work(connection: sqlite3.Connection) -> Sequence[tuple[Any, ...]]:

@@ -146,6 +146,7 @@ class Recorder:
         campaign = registration.campaign
         if campaign in self._cursors or self._paused_until_s.get(campaign, 0) > self._clock.monotonic_s():
             return
+        await self._ledger.link(campaign, registration.recorded_seq)
         state = await self._streams.state(campaign)
         if state is not None and await self._continuity.holds(self._server.command, registration):
             seq, last = registration.recorded_seq, await self._continuity.last(registration)

@@ -12,7 +12,7 @@ from engine.domain.share import Summary
 from engine.ledger import statements
 from engine.ledger.batch import reduce
 from engine.ledger.connect import connect
-from engine.ledger.protocol import Ledger
+from engine.ledger.protocol import Fenced, Ledger
 from tests.ledger.logs import CAMPAIGN, Log, rush
 from tests.ledger.test_conformance import assert_holds, pages_of_roster, record
 
@@ -149,6 +149,9 @@ async def test_a_ledger_of_the_first_schema_goes_on(blank_url: str, monkeypatch:
         log.drawn(f"e-{seq}", "waitlisted")
     log.draw_ended()
     log.cancelled(before.pop(0))
+    with pytest.raises(Fenced):
+        await record(ledger, log, after=filled)
+    await ledger.link(CAMPAIGN, filled)
     await record(ledger, log, after=filled)
     await assert_holds(ledger, log)
     rows = [row for row in await pages_of_roster(ledger, "soap", 7) if row.position]

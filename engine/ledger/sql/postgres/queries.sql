@@ -62,6 +62,53 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     turn bigint
 ) ON COMMIT DELETE ROWS
 
+-- newest_link --
+-- How far the campaign's chain has come.
+SELECT seq, digest FROM chain WHERE campaign = $1
+ORDER BY seq DESC
+LIMIT 1
+
+-- newest_links --
+-- How far the chains of some campaigns have come; no row for one that has not begun.
+SELECT wanted.campaign, newest.seq, newest.digest
+FROM unnest($1::text[]) AS wanted (campaign)
+CROSS JOIN LATERAL (
+    SELECT seq, digest FROM chain WHERE chain.campaign = wanted.campaign
+    ORDER BY seq DESC
+    LIMIT 1
+) AS newest
+
+-- add_link --
+-- Extend the campaign's chain; nothing when another has done so.
+INSERT INTO chain (campaign, seq, digest) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+
+-- links --
+-- The campaign's chain after seq $2.
+SELECT seq, digest FROM chain WHERE campaign = $1 AND seq > $2
+ORDER BY seq
+LIMIT $3
+
+-- whole_log --
+-- The campaign's log after seq $2 as it was recorded, with what could not be applied, up to seq $3.
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT seq, epoch, fields, false AS is_dead FROM events
+        WHERE campaign = $1 AND seq > $2 AND seq <= $3
+        ORDER BY seq
+        LIMIT $4
+    ) AS applied
+    UNION ALL
+    SELECT * FROM (
+        SELECT seq, epoch, fields, true FROM dead_letters
+        WHERE campaign = $1 AND seq > $2 AND seq <= $3
+        ORDER BY seq
+        LIMIT $4
+    ) AS dead
+) AS log
+ORDER BY seq
+LIMIT $4
+
 -- remove_pools --
 -- Forget the pools of the definition before.
 DELETE FROM pools WHERE campaign = $1

@@ -38,6 +38,43 @@ INSERT INTO dead_letters (campaign, seq, epoch, fields, reason) VALUES (?, ?, ?,
 -- Keep a published version.
 INSERT INTO definitions (campaign, version, document, actor, published_at) VALUES (?, ?, ?, ?, ?)
 
+-- newest_link --
+-- How far the campaign's chain has come.
+SELECT seq, digest FROM chain WHERE campaign = ?1
+ORDER BY seq DESC
+LIMIT 1
+
+-- add_link --
+-- Extend the campaign's chain; nothing when another has done so.
+INSERT INTO chain (campaign, seq, digest) VALUES (?1, ?2, ?3)
+ON CONFLICT DO NOTHING
+
+-- links --
+-- The campaign's chain after seq ?2.
+SELECT seq, digest FROM chain WHERE campaign = ?1 AND seq > ?2
+ORDER BY seq
+LIMIT ?3
+
+-- whole_log --
+-- The campaign's log after seq ?2 as it was recorded, with what could not be applied, up to seq ?3.
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT seq, epoch, fields, 0 AS is_dead FROM events
+        WHERE campaign = ?1 AND seq > ?2 AND seq <= ?3
+        ORDER BY seq
+        LIMIT ?4
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT seq, epoch, fields, 1 FROM dead_letters
+        WHERE campaign = ?1 AND seq > ?2 AND seq <= ?3
+        ORDER BY seq
+        LIMIT ?4
+    )
+)
+ORDER BY seq
+LIMIT ?4
+
 -- remove_pools --
 -- Forget the pools of the definition before.
 DELETE FROM pools WHERE campaign = ?1

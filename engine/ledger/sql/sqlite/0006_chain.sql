@@ -1,0 +1,9 @@
+-- The chain of each campaign's log: the digest that binds every line of its roll up to seq. A row for each batch that was
+-- recorded, in its transaction, and never changed. Apart from the log: processes of the version before that run until
+-- they are replaced add to that by the columns they know.
+CREATE TABLE chain (
+    campaign TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (campaign, seq)
+) STRICT, WITHOUT ROWID;
