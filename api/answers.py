@@ -17,12 +17,13 @@ from engine.live.decisions import Decision
 
 ENROLLMENT_PATH: Final = "/v1/campaigns/{}/enrollments/{}"
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
+"""A value as JSON, in bytes."""
 
 
 def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
     """A value as JSON."""
-    return Answer(status, _encode(value), headers)
+    return Answer(status, encode(value), headers)
 
 
 def cached(call: Call, body: bytes, etag: str) -> Answer:
@@ -67,7 +68,7 @@ def decision(call: Call, campaign: str, made: Decision) -> Answer:
 def enrollment(campaign: str, record: Record, made: Decision) -> tuple[int, bytes]:
     """Status and body of a success."""
     seen = views.enrollment(campaign, made.enrollment, record, made.position)
-    return outcome.SUCCESSES[made.outcome].status, _encode(seen)
+    return outcome.SUCCESSES[made.outcome].status, encode(seen)
 
 
 def _title(call: Call, campaign: str, offering: str) -> str:

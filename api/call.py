@@ -1,5 +1,6 @@
 """A call: one request, with who asks and in which language; and the parts that every call may use."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from api.rate_limits import Limits
 from api.shown import Showcase
 from engine.domain.faults import Language
 from engine.domain.person import Person
+from engine.receipts import Receipts
 from engine.runtime import Runtime
 
 ANYONE: Final = Person(sub="")
@@ -35,6 +37,9 @@ class Api(Struct, frozen=True):
     showcase: Showcase
     hub: Hub
     limits: Limits
+    receipts: Receipts
+    rolls: asyncio.Lock
+    """Held by whoever makes a page of a roll."""
 
 
 class Call(Struct, frozen=True):

@@ -66,6 +66,7 @@ TAGS: Final = {
     "codes": Said("Invitation codes, for those who manage an offering", "邀请码，供活动管理者使用"),
     "competitions": Said("Rounds, their results and who goes on", "竞赛：各轮成绩和晋级"),
     "draws": Said("Draws: what anybody can check of them", "抽签：人人都能核对的内容"),
+    "rolls": Said("Receipts and rolls: what proves a seat", "凭证和公示册：席位的证明"),
     "headcounts": Said("How many people units have, for quotas", "各单位人数，用于分配名额"),
     "why": Said("Reasons, from what was recorded", "原因说明，取自记录"),
     "live": Said("The page that waits for the opening", "等待开抢的页面"),
@@ -303,6 +304,40 @@ OPERATIONS: Final = {
             "本单位及其下级，按单位路径排列；可用 `unit` 缩小范围。",
         ),
     ),
+    "rolls.receipt": Operation(
+        "see_receipt",
+        "领取席位凭证",
+        Said(
+            "Of a confirmed seat; `wrong_state` for any other, `not_ready` until the ledger has recorded it. It is "
+            "signed, and names the digest that the campaign's roll had come to: `seatrush verify-receipt` checks it, "
+            "and `seatrush verify-roll --receipt` finds its seat in the roll. `docs/roll.md` has the details. "
+            f"{_OTHERS.en}",
+            "只为已确认的席位出具，其他状态答复 `wrong_state`，台账尚未记录时答复 `not_ready`。凭证带签名，"
+            "并写明当时公示册的摘要：`seatrush verify-receipt` 可核对凭证，`seatrush verify-roll --receipt` "
+            f"可在公示册中找到该席位。详见 `docs/roll.md`。{_OTHERS.zh}",
+        ),
+    ),
+    "rolls.roll": Operation(
+        "download_roll",
+        "下载批次的公示册",
+        Said(
+            "One JSON object a line: a heading, a line for each event of the campaign that the ledger has recorded, "
+            "and the signed head. Members appear by pseudonym. `seatrush verify-roll` recomputes the chain of digests, "
+            "and whether every seat was held by one at a time. A file that was not sent to its end has no head.",
+            "每行一个 JSON 对象：首行为册头，其后每个已记入台账的事件一行，末行为带签名的册尾。职工以化名出现。"
+            "`seatrush verify-roll` 重新计算摘要链，并核对每个席位同一时刻只属于一人。未传完的文件没有册尾。",
+        ),
+    ),
+    "rolls.head": Operation(
+        "see_roll_head",
+        "查看公示册当前的摘要",
+        Said(
+            "Note it down: with it, `seatrush verify-roll --head` tells later whether any line up to `seq` was added, "
+            "left out or changed.",
+            "请记下：日后以 `seatrush verify-roll --head` 可查出 `seq` 及之前是否有任何一行被增加、删去或更改。",
+        ),
+    ),
+    "rolls.key": Operation("see_receipt_key", "查看凭证和册尾的公钥"),
     "live.live": Operation(
         "connect_live",
         "以 WebSocket 关注和报名",

@@ -18,6 +18,7 @@ from api.handlers import (
     headcounts,
     live,
     ops,
+    rolls,
     why,
 )
 from engine.domain.campaign import Campaign
@@ -25,6 +26,7 @@ from engine.domain.draw import Draw
 from engine.domain.headcounts import Headcounts
 from engine.domain.invitation import Terms
 from engine.domain.person import Role
+from engine.domain.receipt import Head, Receipt
 
 
 class Route(Struct, frozen=True):
@@ -71,6 +73,7 @@ OPS: Final = frozenset[Role]({"ops"})
 CAMPAIGN: Final = "/v1/campaigns/{campaign}"
 OFFERING: Final = CAMPAIGN + "/offerings/{offering}"
 CODES: Final = OFFERING + "/codes"
+ROLL: Final = CAMPAIGN + "/roll"
 ENROLLMENT: Final = CAMPAIGN + "/enrollments/{enrollment}"
 HEADCOUNTS: Final = "/v1/headcounts"
 
@@ -160,6 +163,10 @@ ROUTES: Final = (
         {200: views.EnrollmentReason}, MEMBER | OFFICER, ("invalid", "not_found", "unknown"),
     ),
     Route(
+        "GET", ENROLLMENT + "/receipt", rolls.receipt, "Get the receipt of a confirmed seat",
+        {200: Receipt}, MEMBER | OFFICER, ("invalid", "not_found", "wrong_state", "unknown"),
+    ),
+    Route(
         "GET", OFFERING + "/why", why.refusal, "See why a sign-up was refused",
         {200: views.RefusalReason}, MEMBER, ("invalid", "not_found"), filters=("as_of_seq", "refused_as", "pool"),
     ),
@@ -177,6 +184,17 @@ ROUTES: Final = (
         "POST", ENROLLMENT + "/decline", enrollments.decline, "Leave a held or offered seat",
         {200: views.Enrollment}, MEMBER,
         ("invalid", "too_late", "wrong_state", *_DECIDED, *_BODY), body=enrollments.Nothing,
+    ),
+    Route(
+        "GET", ROLL, rolls.roll, "Get the roll of a campaign",
+        {200: rolls.NDJSON}, refusals=("invalid", "not_found"), cached=True,
+    ),
+    Route(
+        "GET", ROLL + "/head", rolls.head, "See how far the roll of a campaign has come",
+        {200: Head}, refusals=("invalid", "not_found"), cached=True,
+    ),
+    Route(
+        "GET", "/v1/receipt-key", rolls.key, "See the public key of receipts and heads", {200: views.ReceiptKey},
     ),
     Route(
         "GET", CAMPAIGN + "/me", enrollments.mine, "List one's live enrollments of a campaign",

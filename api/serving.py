@@ -21,9 +21,11 @@ from api.failures import fit_to_log
 from api.jwks import Jwks
 from api.live.hub import Hub
 from api.shown import Showcase
+from engine import receipts
 from engine.config import BACKLOG
 from engine.live.catalog import REFRESH_S
 from engine.live.server import NothingRan
+from engine.receipts import Receipts
 from engine.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -94,8 +96,9 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Drain]
     secret = tokens.load_secret(settings.data, settings.token_secret)
     jwks = Jwks(settings.jwks_url) if settings.jwks_url else None
     authenticator = Authenticator(time.time, tokens.Hs256(secret), jwks)
+    signed = Receipts(runtime.ledger, receipts.load(settings.data, settings.receipt_key))
     hub, limits = Hub(runtime), rate_limits.configured(runtime)
-    api = Api(runtime, authenticator, _description(), Showcase(), hub, limits)
+    api = Api(runtime, authenticator, _description(), Showcase(), hub, limits, signed, asyncio.Lock())
     endpoint = Endpoint(api)
     server = BoundedServer(endpoint.handle, open_files.room_for(settings.connections_max))
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)

@@ -10,15 +10,15 @@ import functools
 import hmac
 import os
 import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from engine import keyfile
 from engine.domain import campaign as documents
+from engine.domain import chain
 from engine.domain.person import Person, Role
 
 AUDIENCE: Final = "seatrush"
@@ -42,7 +42,8 @@ Reason = Literal[
 
 # In Python `$` also matches before a final newline.
 _END = r"(?!\n)"
-_Subject = Annotated[str, Meta(pattern="^[!-~]{1,64}$" + _END)]
+# The ledger has other ids of forgotten members, which nobody may come with.
+_Subject = Annotated[str, Meta(pattern=f"^(?!{chain.FORGOTTEN_PATTERN}$)[!-~]{{1,64}}$" + _END)]
 _Unit = Annotated[str, Meta(pattern=documents.UNIT_PATTERN + _END)]
 _Seconds = Annotated[float, Meta(ge=0, lt=EXP_MAX)]
 
@@ -236,25 +237,9 @@ def load_secret(directory: Path, environ_value: str | None) -> bytes:
         return _long_enough(os.fsencode(environ_value), "SEATRUSH_TOKEN_SECRET")
     path = directory / "token.key"
     try:
-        if not path.exists():
-            _make_key(path)
-        return _long_enough(path.read_bytes(), str(path))
+        return _long_enough(keyfile.read(path, lambda: secrets.token_urlsafe(48)), str(path))
     except OSError as error:
         raise TokenSecretError(f"cannot read or make {path}: {error.strerror}") from error
-
-
-def _make_key(path: Path) -> None:
-    """Put a new key at `path` unless there is one. A link appears whole or not at all, and never replaces."""
-    descriptor, draft = tempfile.mkstemp(prefix=".token.key.", dir=path.parent)  # O_EXCL, mode 0600
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-            file.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        Path(draft).unlink()
 
 
 def _long_enough(secret: bytes, name: str) -> bytes:

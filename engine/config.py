@@ -74,6 +74,12 @@ def _secret(text: str) -> str:
     return text
 
 
+def _private_key(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise ValueError("64 hex digits")
+    return text
+
+
 def _split(text: str, expected: str) -> SplitResult:
     # urlsplit drops line breaks and other control characters without a word.
     if not text.isprintable() or " " in text:
@@ -238,6 +244,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             "secret of HS256 tokens; without it the data directory's token.key, made when missing", _secret
         ),
     ] = None
+    receipt_key: Annotated[
+        str | None,
+        Setting(
+            "private key of receipts, 64 hex digits; without it the data directory's receipt.key, made when missing",
+            _private_key,
+        ),
+    ] = None
     jwks_url: Annotated[
         str | None,
         Setting(
@@ -327,6 +340,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """The settings as they may be logged: without secrets."""
         shown = {name: getattr(self, name) for name in SETTINGS}
         shown["token_secret"] = "set" if self.token_secret else None
+        shown["receipt_key"] = "set" if self.receipt_key else None
         shown["redis_url"] = self.redis_url and redact(self.redis_url)
         shown["database_url"] = self.database_url and redact(self.database_url)
         return f"Settings({', '.join(f'{name}={value}' for name, value in shown.items())})"

@@ -33,6 +33,7 @@ def test_every_setting_has_a_variable() -> None:
         "durability": "memory",
         "replicas": "2",
         "token_secret": SECRET,
+        "receipt_key": "0123456789abcdef" * 4,
         "jwks_url": "https://login.example/keys",
         "batch_entries_max": "64",
         "batches_in_flight_max": "1",

@@ -22,19 +22,28 @@ WORK: Final = BASE | {
     "engine.ladder",
     "engine.overview",
     "engine.publishing",
+    "engine.receipts",
     "engine.tables",
     "engine.replay",
     "engine.why",
     "engine.workbook",
     "engine.workers",
 }
-ALL: Final = WORK | {"engine", "engine.runtime", "engine.commands", "engine.__main__", "api"}
+ALL: Final = WORK | {
+    "engine.keyfile",
+    "engine",
+    "engine.runtime",
+    "engine.commands",
+    "engine.__main__",
+    "api",
+}
 
 MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine": set(),
     "engine.domain": {"engine.domain"},
     "engine.config": set(),
     "engine.clock": set(),
+    "engine.keyfile": set(),
     "engine.metrics": set(),
     "engine.lock": set(),
     "engine.live": BASE | {"engine.live"},
@@ -48,6 +57,7 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.ladder": BASE | {"engine.live", "engine.ledger", "engine.tables"},
     "engine.overview": BASE | {"engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
+    "engine.receipts": BASE | {"engine.keyfile", "engine.ledger"},
     "engine.tables": {"engine.domain", "engine.workbook"},
     "engine.replay": BASE | {"engine.ledger"},
     "engine.why": BASE | {"engine.ledger", "engine.live", "engine.replay"},

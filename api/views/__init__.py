@@ -41,6 +41,7 @@ from api.views.reasons import (
     enrollment_reason,
     refusal_reason,
 )
+from api.views.rolls import ReceiptKey
 from api.views.values import Count, Moment, Seconds
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "ReasonPool",
     "ReasonQueue",
     "ReasonStep",
+    "ReceiptKey",
     "RefusalReason",
     "ResultCut",
     "ResultLine",

@@ -26,6 +26,7 @@ from engine.commands.supervisor import DRAIN, READY
 from engine.config import Settings
 from engine.ledger.protocol import Unavailable
 from engine.live.server import NothingRan
+from engine.receipts import ReceiptKeyError
 from engine.runtime import Runtime, open_runtime
 
 PR_SET_PDEATHSIG: Final = 1
@@ -49,7 +50,7 @@ def main() -> int:
     sock = None if arguments.socket is None else socket.socket(fileno=arguments.socket)
     try:
         uvloop.run(_run(settings, sock, arguments.ready))
-    except (NothingRan, Unavailable, TokenSecretError) as error:
+    except (NothingRan, Unavailable, TokenSecretError, ReceiptKeyError) as error:
         logger.error("%s", error)
         return 1
     return 0

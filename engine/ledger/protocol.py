@@ -156,8 +156,8 @@ class Ledger(Protocol):
     async def link(self, campaign: str, until_seq: int) -> None:
         """Bring the chain up to a seq that is recorded, where a version recorded that had none.
 
-        What it writes follows from the log alone, so that several may do it at once. Where the log lacks a seq, the roll
-        lacks its line.
+        What it writes follows from the log alone, so that several may do it at once. Where the log lacks a seq, the
+        roll lacks its line.
         """
 
     # Drawing

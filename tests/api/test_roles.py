@@ -37,6 +37,10 @@ WHO_MAY: Final[dict[str, tuple[Role, ...]]] = {
     "DELETE /v1/campaigns/{campaign}/offerings/{offering}/codes/{code}": ("officer", "organizer"),
     "PUT /v1/headcounts": ("organizer",),
     "GET /v1/headcounts": ("organizer",),
+    "GET /v1/campaigns/{campaign}/enrollments/{enrollment}/receipt": ("member", "officer"),
+    "GET /v1/campaigns/{campaign}/roll": ANYONE,
+    "GET /v1/campaigns/{campaign}/roll/head": ANYONE,
+    "GET /v1/receipt-key": ANYONE,
     "PUT /v1/campaigns/{campaign}/offerings/{offering}/results": ("officer", "organizer"),
     "GET /v1/campaigns/{campaign}/offerings/{offering}/results": ("officer", "organizer"),
     "GET /v1/campaigns/{campaign}/offerings/{offering}/results/me": ("member",),
@@ -87,7 +91,7 @@ async def test_roles(client: Client, route: Route, role: Role | None) -> None:
     await client.stand.publish(campaign(held, heats, ladders.following()))
     assert await client.stand.runtime.drawing.draw_if_due("autumn")
     enrollment = (await client.sign_up("m1")).json["enrollment"]
-    await client.sign_up("m1", "heats")
+    confirmed = (await client.sign_up("m1", "heats")).json["enrollment"]
     await client.stand.publish(campaign(held, *rounds))
     results = ladders.results(("m1", 1, 2))
     await ladders.imported(client.stand, "heats", results)
@@ -96,7 +100,8 @@ async def test_roles(client: Client, route: Route, role: Role | None) -> None:
     before = await client.stand.log()
     of_rounds = route.path.endswith(("/results", "/results/me", "/advance", "/nominations"))
     name_of = "heats" if of_rounds else "soap"
-    path = route.path.format(campaign="autumn", offering=name_of, enrollment=enrollment, code=code)
+    whose = confirmed if route.path.endswith("/receipt") else enrollment
+    path = route.path.format(campaign="autumn", offering=name_of, enrollment=whose, code=code)
     bodies = {
         routes.CAMPAIGN: written(held, *rounds),
         routes.CODES: {"pool": "guests"},
