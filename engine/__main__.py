@@ -16,11 +16,13 @@ from engine.commands import (
     audit,
     codes,
     headcounts,
+    roll,
     rounds,
     serve,
     supervisor,
     token,
     verify_draw,
+    verify_roll,
     why,
 )
 from engine.config import SETTINGS, Settings
@@ -29,6 +31,7 @@ from engine.domain.person import Person
 from engine.ledger import protocol
 from engine.live.embedded import StartFailed
 from engine.live.server import NothingRan, Unknown
+from engine.receipts import ReceiptKeyError
 
 USAGE_ERROR: Final = 2
 
@@ -43,6 +46,7 @@ _EXPECTED: Final = (
     Unknown,
     protocol.Unavailable,
     TokenSecretError,
+    ReceiptKeyError,
     ClaimsError,
     FileNotFoundError,
     IsADirectoryError,
@@ -61,9 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     given = {name: getattr(parsed, name) for name in SETTINGS if getattr(parsed, name, None) is not None}
     try:
-        if parsed.command == "verify-draw":
-            # It needs a file alone, whatever is wrong with the settings of a deployment.
-            return verify_draw.run(parsed.file, parsed.commitment)
+        if parsed.command.startswith("verify-"):
+            return _verify(parsed)
         settings = config.from_environment(os.environ, given)
         return _run(parsed, settings, _environment(given))
     except _EXPECTED as error:
@@ -71,6 +74,17 @@ def main(arguments: list[str] | None = None) -> int:
         return USAGE_ERROR
     except KeyboardInterrupt:
         return 130
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    """What needs files alone, whatever is wrong with the settings of a deployment."""
+    match parsed.command:
+        case "verify-draw":
+            return verify_draw.run(parsed.file, parsed.commitment)
+        case "verify-roll":
+            return verify_roll.run(parsed.file, parsed.key, parsed.head, parsed.receipt)
+        case _:
+            return verify_roll.run_receipt(parsed.file, parsed.key)
 
 
 def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, str]) -> int:
@@ -87,16 +101,10 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return asyncio.run(headcounts.run(settings, parsed.file))
         case "audit":
             return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
-        case "results":
-            return asyncio.run(
-                rounds.import_results(
-                    settings, parsed.campaign, parsed.offering, parsed.file, dry_run=parsed.dry_run
-                )
-            )
-        case "advance":
-            return asyncio.run(rounds.advance(settings, parsed.campaign, parsed.offering))
-        case "nominations":
-            return asyncio.run(rounds.nominations(settings, parsed.campaign, parsed.offering))
+        case "roll":
+            return asyncio.run(roll.run(settings, parsed.campaign))
+        case "results" | "advance" | "nominations":
+            return _rounds(parsed, settings)
         case "token":
             return token.run(
                 settings, parsed.sub, parsed.unit, parsed.industry, parsed.tag, parsed.role, parsed.ttl
@@ -117,6 +125,20 @@ def _why(parsed: argparse.Namespace, settings: Settings) -> int:
     person = Person(parsed.member, parsed.unit, parsed.industry, tuple(parsed.tag))
     asked = (parsed.pool, parsed.as_of, parsed.refused_as)
     return asyncio.run(why.refusal(settings, campaign, subject, person, *asked))
+
+
+def _rounds(parsed: argparse.Namespace, settings: Settings) -> int:
+    match parsed.command:
+        case "results":
+            return asyncio.run(
+                rounds.import_results(
+                    settings, parsed.campaign, parsed.offering, parsed.file, dry_run=parsed.dry_run
+                )
+            )
+        case "advance":
+            return asyncio.run(rounds.advance(settings, parsed.campaign, parsed.offering))
+        case _:
+            return asyncio.run(rounds.nominations(settings, parsed.campaign, parsed.offering))
 
 
 def _codes(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -178,16 +200,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_why(commands)
 
-    command = _add(
-        commands,
-        "verify-draw",
-        "check a published draw by its file alone; exit 1 with each mismatch named",
-        (),
-    )
-    command.add_argument("file", metavar="FILE", type=Path, help="the JSON file that was published")
-    command.add_argument(
-        "--commitment", metavar="HEX", type=_sha256, help="the commitment that was public before the draw"
-    )
+    _add_proofs(commands)
 
     _add(commands, "migrate", "bring the ledger's schema up to date", ("data", "database_url"))
     return parser
@@ -303,6 +316,56 @@ def _add_why(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="SEQ",
         type=_seq,
         help="as_of_seq of the refusal; the newest recorded when not given",
+    )
+
+
+def _add_proofs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add(
+        commands,
+        "verify-draw",
+        "check a published draw by its file alone; exit 1 with each mismatch named",
+        (),
+    )
+    command.add_argument("file", metavar="FILE", type=Path, help="the JSON file that was published")
+    command.add_argument(
+        "--commitment", metavar="HEX", type=_sha256, help="the commitment that was public before the draw"
+    )
+    command = _add(
+        commands, "roll", "print the roll of a campaign from the ledger, signed", ("data", "database_url")
+    )
+    command.add_argument("campaign", metavar="CAMPAIGN")
+    command = _add(
+        commands,
+        "verify-roll",
+        "check a published roll by its file alone; exit 1 with each mismatch named",
+        (),
+    )
+    command.add_argument("file", metavar="FILE", type=Path, help="the file that was published")
+    _add_key(command)
+    command.add_argument(
+        "--head",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="a head that was noted down earlier; repeatable",
+    )
+    command.add_argument(
+        "--receipt",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="a receipt whose seat must be in the roll; repeatable",
+    )
+    command = _add(commands, "verify-receipt", "check the signature of a receipt by its file alone", ())
+    command.add_argument("file", metavar="FILE", type=Path, help="the JSON file that was handed out")
+    _add_key(command)
+
+
+def _add_key(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--key", metavar="HEX", type=_sha256, help="the public key, as known from elsewhere than the file"
     )
 
 
