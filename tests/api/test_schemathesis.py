@@ -29,6 +29,9 @@ PUBLIC: Final = {
     "GET /v1/campaigns",
     "GET /v1/campaigns/{campaign}",
     "GET /v1/campaigns/{campaign}/offerings/{offering}",
+    "GET /v1/campaigns/{campaign}/roll",
+    "GET /v1/campaigns/{campaign}/roll/head",
+    "GET /v1/receipt-key",
 }
 PUBLISH: Final = "PUT /v1/campaigns/{campaign}"
 """Half of all that there is to ask, for the size of its documents."""
@@ -48,6 +51,7 @@ REACHED: Final[dict[Role, set[str]]] = {
         f"POST {_ENROLLMENT}/confirm",
         f"POST {_ENROLLMENT}/decline",
         f"GET {_ENROLLMENT}/why",
+        f"GET {_ENROLLMENT}/receipt",
         "GET /v1/campaigns/{campaign}/offerings/{offering}/why",
         "GET /v1/campaigns/{campaign}/me",
         "GET /v1/me/enrollments",
