@@ -199,7 +199,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     data: Annotated[
         Path,
         Setting(
-            "directory of the embedded Redis, the SQLite ledger and the token key; made with mode 0700", _path
+            "directory of the embedded Redis, the SQLite ledger and the keys; made with mode 0700", _path
         ),
     ] = Path("data")
     host: Annotated[str, Setting("address to listen on", _host)] = "127.0.0.1"

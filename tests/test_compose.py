@@ -99,7 +99,7 @@ def test_volumes_are_named_or_part_of_the_checkout(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_settings_are_taken(name: str) -> None:
     environment = {
-        key: re.sub(r"\$\{.*\}", "s" * 32, str(value)) for key, value in environment_of(name).items()
+        key: re.sub(r"\$\{.*\}", "5" * 64, str(value)) for key, value in environment_of(name).items()
     }
     settings = config.from_environment(environment, {})
     assert settings.redis_url == "redis://valkey:6379/0"

@@ -190,11 +190,13 @@ def test_settings_print_without_secrets() -> None:
             "SEATRUSH_REDIS_URL": "redis://:hunter2@h:6379/0",
             "SEATRUSH_DATABASE_URL": "postgres://u:hunter2@h/name?password=hunter2",
             "SEATRUSH_TOKEN_SECRET": SECRET,
+            "SEATRUSH_RECEIPT_KEY": "ab" * 32,
         },
         {},
     )
     assert "hunter2" not in repr(settings)
     assert SECRET not in repr(settings)
+    assert "ab" * 32 not in repr(settings)
     assert "redis_url=redis://@h:6379/0" in repr(settings)
 
 

@@ -53,6 +53,11 @@ def _demand_deployment(settings: Settings) -> None:
         raise Failed(
             f"data directory {settings.data}: no embedded Redis has run here; name another with --redis"
         )
+    demand_ledger(settings)
+
+
+def demand_ledger(settings: Settings) -> None:
+    """Raise Failed where there is no ledger yet: what only looks at one makes none."""
     if settings.database_url is None and not (settings.data / EMBEDDED_LEDGER).exists():
         raise Failed(f"data directory {settings.data}: no ledger is here; name another with --database")
     given = settings.database_url or ""

@@ -3,6 +3,7 @@
 import sys
 
 from engine import receipts
+from engine.commands import audit
 from engine.commands.supervisor import Failed
 from engine.config import Settings
 from engine.ledger.connect import connect
@@ -12,13 +13,14 @@ from engine.runtime import database_url
 
 async def run(settings: Settings, campaign: str) -> int:
     """Print it. Raises supervisor.Failed for a campaign of which nothing is recorded, and receipts.ReceiptKeyError."""
+    audit.demand_ledger(settings)
     ledger = connect(database_url(settings))
     try:
         await ledger.open()
-        signed = Receipts(ledger, receipts.load(settings.data, settings.receipt_key))
-        link = await signed.link(campaign)
+        link = await ledger.newest_link(campaign)
         if link is None:
             raise Failed(f"campaign {campaign}: the ledger has recorded nothing of it")
+        signed = Receipts(ledger, receipts.load(settings.data, settings.receipt_key))
         async for page in signed.roll(campaign, link):
             sys.stdout.buffer.write(page)
         sys.stdout.buffer.flush()
