@@ -4,7 +4,8 @@ A roll has a line for each event of a campaign, between a heading and the signed
 those who write it anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -77,6 +78,16 @@ def verify(lines: Iterable[bytes], heads: Sequence[Head] = (), receipts: Sequenc
     return reader.end()
 
 
+class _Held(Struct, frozen=True, gc=False):
+    """What an enrollment has: as little of its newest line as a million of them need."""
+
+    member: str
+    offering: str
+    pool: str
+    seat: int
+    status: str
+
+
 class _Reader:
     """A roll as far as it has been read."""
 
@@ -85,14 +96,14 @@ class _Reader:
         self._heads = heads
         self._receipts = receipts
         self._link = chain.begin(campaign)
-        self._seats = _Seats(self._differs)
+        self._seats = _Seats({each.seq for each in receipts}, self._differs)
         wanted = {each.seq for each in heads} | {each.chain.seq for each in receipts}
         self._wanted: dict[int, str | None] = dict.fromkeys(wanted)
         """The digest after each seq that a head or a receipt names, once it has been read."""
         self._asked: dict[int, list[int]] = {}
         for number, each in enumerate(receipts):
             self._asked.setdefault(each.chain.seq, []).append(number)
-        self._held: dict[int, Entry | None] = {}
+        self._held: dict[int, _Held | None] = {}
         """What the sign-up of each receipt had at the seq that the receipt names."""
         self._note(0)
 
@@ -121,7 +132,7 @@ class _Reader:
         verdict, seats = self.verdict, self._seats
         verdict.seq, verdict.digest = self._link.seq, self._link.digest
         verdict.seats = sum(map(len, seats.taken.values()))
-        verdict.confirmed = sum(each.status == "confirmed" for each in seats.entries.values())
+        verdict.confirmed = sum(each.status == "confirmed" for each in seats.held.values())
         verdict.dead_letters = seats.dead_letters
         if verdict.head is None:
             self._differs("cut_off", {"seq": verdict.seq})
@@ -148,7 +159,7 @@ class _Reader:
         if seq in self._wanted and self._wanted[seq] is None:
             self._wanted[seq] = self._link.digest
             for number in self._asked.get(seq, ()):
-                self._held[number] = self._seats.entries.get(self._receipts[number].seq)
+                self._held[number] = self._seats.held.get(self._receipts[number].seq)
 
     def _compare(self, campaign: str, bound: Bound, what: str) -> bool:
         """Whether the roll has all that a head or a receipt binds, as it was."""
@@ -163,7 +174,7 @@ class _Reader:
             return True
         return False
 
-    def _look(self, receipt: Receipt, held: Entry | None) -> None:
+    def _look(self, receipt: Receipt, held: _Held | None) -> None:
         signed_up = self._seats.signed_up_at.get(receipt.seq)
         stated = (receipt.offering, receipt.pool, receipt.seat, receipt.member, receipt.decided_at)
         if (
@@ -175,7 +186,7 @@ class _Reader:
             facts: Facts = {"seq": receipt.seq, "seat": receipt.seat}
             self._differs("receipt_seat", facts | {"place": f"{receipt.offering}/{receipt.pool}"})
             return
-        now = self._seats.entries[receipt.seq]
+        now = self._seats.held[receipt.seq]
         self.verdict.receipts.append((now.status, now.pool, now.seat) == (held.status, held.pool, held.seat))
 
     def _differs(self, code: str, facts: Facts) -> None:
@@ -188,13 +199,15 @@ class _Reader:
 class _Seats:
     """Who holds which seat, by what the lines say."""
 
-    def __init__(self, differs: Callable[[str, Facts], None]) -> None:
-        self.entries: dict[int, Entry] = {}
-        """The newest line of each enrollment, by its sign-up."""
+    def __init__(self, asked: Collection[int], differs: Callable[[str, Facts], None]) -> None:
+        self.held: dict[int, _Held] = {}
+        """By the sign-up."""
         self.signed_up_at: dict[int, int] = {}
+        """Of those that are asked for."""
         self.taken: dict[Place, dict[int, int]] = {}
         """The sign-up that holds each seat of a pool."""
         self.dead_letters = 0
+        self._asked = asked
         self._capacities: dict[Place, int] = {}
         self._live: dict[tuple[str, str], int] = {}
         """The live enrollment of a member for an offering."""
@@ -219,7 +232,7 @@ class _Seats:
                 self._differs("above_capacity", _seat_facts(entry.seq, place, max(seats)))
 
     def _change(self, entry: Entry) -> None:
-        before = self.entries.get(entry.sign_up)
+        before = self.held.get(entry.sign_up)
         first = entry.type in ("enrolled", "advanced")
         if (entry.sign_up == entry.seq) != first or (before is None) != first:
             self._differs("unknown_sign_up", {"seq": entry.seq, "sign_up": entry.sign_up})
@@ -227,15 +240,16 @@ class _Seats:
             self._differs("another_sign_up", {"seq": entry.seq, "sign_up": entry.sign_up})
         elif (entry.status in SEATED) != (entry.seat > 0):
             self._differs("seat_and_status", {"seq": entry.seq, "status": entry.status, "seat": entry.seat})
-        if before is None:
+        if before is not None:
+            self._leave(entry.sign_up, before)
+        elif entry.sign_up in self._asked:
             self.signed_up_at[entry.sign_up] = entry.at
-        else:
-            self._leave(before)
-        self.entries[entry.sign_up] = entry
+        offering, pool, status = map(sys.intern, (entry.offering, entry.pool, entry.status))
+        self.held[entry.sign_up] = _Held(entry.member, offering, pool, entry.seat, status)
         if entry.seat:
             self._seat(entry)
         if entry.status in LIVE:
-            other = self._live.setdefault((entry.member, entry.offering), entry.sign_up)
+            other = self._live.setdefault((entry.member, offering), entry.sign_up)
             if other != entry.sign_up:
                 facts: Facts = {"seq": entry.seq, "sign_up": other}
                 self._differs("member_twice", facts | {"offering": entry.offering})
@@ -248,11 +262,11 @@ class _Seats:
         if entry.seat > self._capacities.get(place, 0):
             self._differs("above_capacity", _seat_facts(entry.seq, place, entry.seat))
 
-    def _leave(self, before: Entry) -> None:
+    def _leave(self, sign_up: int, before: _Held) -> None:
         seats = self.taken.get((before.offering, before.pool), {})
-        if before.seat and seats.get(before.seat) == before.sign_up:
+        if before.seat and seats.get(before.seat) == sign_up:
             del seats[before.seat]
-        if self._live.get((before.member, before.offering)) == before.sign_up:
+        if self._live.get((before.member, before.offering)) == sign_up:
             del self._live[before.member, before.offering]
 
 
