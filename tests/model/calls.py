@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from api import views
 from engine import tables
 from engine.audit import Audit
-from engine.domain import draw, events, lottery
+from engine.domain import draw, events, lottery, roll
 from engine.domain.draw import Draw
 from engine.domain.enrollment import Record
 from engine.domain.events import Event
@@ -33,6 +33,7 @@ from engine.live import keys
 from engine.live.counts import CountsReader
 from engine.live.decisions import Change, Decision
 from engine.publishing import Published
+from engine.receipts import Receipts, Signer
 from engine.workers.recorder import Recorder
 from tests.model import oracle
 from tests.model.documents import (
@@ -57,6 +58,7 @@ from tests.stand import Stand, open_stand
 SIGNING_UP: Final = "http"
 CHANGING: Final = "live"
 """The door of each kind of call, so that the log tells a queue that was left from one that a sign-up gave up."""
+SIGNER: Final = Signer(bytes(32))
 
 
 class Bench:
@@ -419,7 +421,7 @@ class Calls(RuleBasedStateMachine):
         return msgspec.json.encode((decision.outcome, body))
 
     async def _end(self) -> None:
-        """Everything is as the model has it, every key brings its first answer, and the audit finds nothing."""
+        """Everything is as the model has it, every key brings its first answer, the audit and the roll are clean."""
         await self._in_time(self._look())
         for claim in self.oracle.claims.values():
             found = await self.bench.stand.decisions.find(self.name, claim.enrollment)
@@ -433,6 +435,12 @@ class Calls(RuleBasedStateMachine):
         await Recorder(runtime.server, runtime.streams, runtime.ledger, runtime.clock, 100_000).close()
         result = await Audit(runtime.server, runtime.ledger, runtime.clock, self.name, 5).run()
         assert (result.differences, result.notes) == ([], [])
+        link = await runtime.ledger.newest_link(self.name)
+        assert link is not None
+        pages = [page async for page in Receipts(runtime.ledger, SIGNER).roll(self.name, link)]
+        verdict = roll.verify(b"".join(pages).splitlines())
+        assert (verdict.mismatches, verdict.seq) == ([], self.seq)
+        assert verdict.seats == sum((await runtime.ledger.seats(self.name)).values())
 
 
 def _told(kind: str, enrollment: str, record: Record) -> Told:
