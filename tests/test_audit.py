@@ -14,6 +14,7 @@ from engine import audit
 from engine.audit import Audit, Result
 from engine.domain.campaign import Campaign
 from engine.domain.enrollment import Record
+from engine.ledger import batch
 from engine.live import codes, keys
 from engine.live.members import Entry
 from engine.workers.recorder import Recorder
@@ -499,6 +500,21 @@ async def test_each_difference_is_named(stand: Stand, tamper: Tamper, named: lis
         text = _filled(what, given).replace("SEQ", str(before.seq)).replace("REST", str(before.seq - 1))
         assert (given.get(subject, subject), text.replace("DECIDED", str(decided.decided_at))) in found
     assert not any(member in f"{subject} {what}" for member in MEMBERS for subject, what in found)
+
+
+async def test_what_is_no_more_in_the_stream_is_held_by_the_chain(stand: Stand) -> None:
+    """Somebody backdates a sign-up in the log, of which Redis has nothing any more."""
+    await sell(stand)
+    await recorder(stand).close()
+    await stand.runtime.server.client.xtrim(keys.of(CAMPAIGN, "EVENTS"), maxlen=1)
+    assert (await audited(stand)).differences == []
+    event = next(each for each in await stand.runtime.ledger.events(CAMPAIGN, 0, 9) if each.record)
+    header = msgspec.structs.replace(event.header, at=event.header.at - 60_000)
+    fields = batch.pack({**event.fields, b"h": batch.pack(header)})
+    await in_ledger(f"UPDATE events SET fields = x'{fields.hex()}' WHERE seq = {event.seq}")(stand, {})
+    ((named, what),) = lines(await audited(stand))
+    assert named.startswith("events 1 to ")
+    assert what == "not as linked when recorded: added, left out or changed"
 
 
 async def test_what_is_not_recorded_in_time_is_one_difference(stand: Stand) -> None:

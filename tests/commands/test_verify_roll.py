@@ -186,11 +186,7 @@ def fill(data: Path, log: Log) -> None:
 
 
 def test_a_roll_from_the_ledger_is_one_that_matches(tmp_path: Path) -> None:
-    log = Log()
-    log.published()
-    for number in range(1, 11):
-        log.enrolled(f"m-{number}", "soap", "open", number)
-    log.cancelled("e-2")
+    log = _sold("m-1")
     fill(tmp_path, log)
     options = ["--data", str(tmp_path)]
     shown = run("roll", *options, CAMPAIGN)
@@ -210,6 +206,33 @@ def test_a_roll_from_the_ledger_is_one_that_matches(tmp_path: Path) -> None:
     shown = run("roll", *options, CAMPAIGN, SEATRUSH_RECEIPT_KEY="00" * 32)
     file.write_text(shown.stdout)
     assert run("verify-roll", str(file), "--key", key.key).returncode == 1
+
+
+def _sold(first: str) -> Log:
+    """Ten seats, of which the first one's is given back."""
+    log = Log()
+    log.published()
+    for number, member in enumerate((first, *(f"m-{number}" for number in range(2, 11))), 1):
+        log.enrolled(member, "soap", "open", number)
+    log.cancelled("e-2")
+    return log
+
+
+def test_who_puts_another_into_the_ledger_is_seen_by_who_noted_a_head(tmp_path: Path) -> None:
+    """With a chain that fits, and signed by the server, which signs what its ledger has."""
+    rolls = {}
+    for name, first in (("honest", "m-1"), ("forged", "m-cousin")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "receipt.key").write_text("ab" * 32)
+        fill(tmp_path / name, _sold(first))
+        rolls[name] = tmp_path / f"{name}.ndjson"
+        rolls[name].write_text(run("roll", "--data", str(tmp_path / name), CAMPAIGN).stdout)
+    noted = tmp_path / "head.json"
+    noted.write_text(rolls["honest"].read_text().splitlines()[-1])
+    key = ["--key", receipts.Signer(bytes.fromhex("ab" * 32)).key]
+    assert verify("roll", str(rolls["forged"]), *key) == 0
+    assert verify("roll", str(rolls["honest"]), *key, "--head", str(noted)) == 0
+    assert verify("roll", str(rolls["forged"]), *key, "--head", str(noted)) == 1
 
 
 def _head_link(text: str) -> Link:

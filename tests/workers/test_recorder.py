@@ -11,9 +11,12 @@ from engine.clock import SystemClock
 from engine.domain.events import Event
 from engine.domain.person import Person
 from engine.ledger import protocol
+from engine.ledger.consistency import Log
 from engine.ledger.protocol import Batch, DeadLetter, Ledger
+from engine.runtime import database_url
 from engine.workers.recorder import GATHER_S, Recorder
 from engine.workers.worker import Worker
+from tests.ledger.test_migrations import execute
 from tests.stand import CAMPAIGN, Stand, campaign, offering
 
 EVENTS = "seatrush:{autumn}:events"
@@ -137,6 +140,56 @@ async def test_several_share_the_work_and_lose_none(stand: Stand) -> None:
     await last.stop()
     for name in names:
         assert await stand.runtime.ledger.events(name, 0, 1_000) == await stand.log(name)
+
+
+async def test_what_a_version_without_a_chain_recorded_is_linked_first(stand: Stand) -> None:
+    """It recorded before the ledger had a chain, and once more while this recorder was at work."""
+    await sell(stand)
+    ledger, mine = stand.runtime.ledger, recorder(stand)
+    await record_all(stand, mine)
+    whole = await ledger.newest_link(CAMPAIGN)
+    await _unlink(stand)
+    assert await ledger.newest_link(CAMPAIGN) is None
+    await recorder(stand).close()
+    assert await ledger.newest_link(CAMPAIGN) == whole
+    await stand.sign_up("m99")
+    await record_all(stand, recorder(stand))
+    await _unlink(stand)
+    await stand.sign_up("m98")
+    # It finds that it is fenced, looks anew, links and goes on.
+    await record_all(stand, mine)
+    link = await ledger.newest_link(CAMPAIGN)
+    assert link is not None
+    assert link.seq == await recorded(stand)
+    log = Log(ledger, CAMPAIGN, link.seq)
+    async for _ in log.pages():
+        pass
+    assert log.differences == []
+
+
+async def _unlink(stand: Stand) -> None:
+    await execute(database_url(stand.runtime.settings), "DELETE FROM chain")
+
+
+async def test_a_recorder_that_dies_in_the_transaction_leaves_cursor_and_chain(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sell(stand)
+    ledger = stand.runtime.ledger
+    with monkeypatch.context() as dying:
+        dying.setattr("engine.domain.chain.extend", _die)
+        with pytest.raises(MemoryError):
+            await recorder(stand).run_once()
+    assert (await recorded(stand), await ledger.newest_link(CAMPAIGN)) == (0, None)
+    assert await ledger.events(CAMPAIGN, 0, 9) == []
+    await record_all(stand, recorder(stand))
+    link = await ledger.newest_link(CAMPAIGN)
+    assert link is not None
+    assert link.seq == await recorded(stand)
+
+
+def _die(*asked: object) -> None:
+    raise MemoryError
 
 
 async def test_stop_records_what_is_left(stand: Stand) -> None:
