@@ -153,9 +153,10 @@ class Ledger(Protocol):
         Raises the same; nothing of any batch is written then, and which one is at fault is not said.
         """
 
-    async def link(self, campaign: str, until_seq: int) -> None:
-        """Bring the chain up to a seq that is recorded, where a version recorded that had none.
+    async def link(self, campaign: str, until_seq: int) -> bool:
+        """Bring the chain nearer to a seq that is recorded, where a version recorded that had none.
 
+        Some thousand events are linked, and it says whether the chain is there.
         What it writes follows from the log alone, so that several may do it at once. Where the log lacks a seq, the
         roll lacks its line.
         """

@@ -22,6 +22,8 @@ _wishes = msgspec.msgpack.Decoder(list[Wished])
 
 INTEGER_MAX = 2**63 - 1
 LINKED_AT_ONCE: Final = 1_000
+"""Events of one link."""
+LINKS_AT_ONCE: Final = 5
 
 
 class Reading(ABC):
@@ -95,14 +97,17 @@ class Reading(ABC):
             )
         ]
 
-    async def link(self, campaign: str, until_seq: int) -> None:
-        """Bring the chain up to `until_seq`, as `protocol.Ledger.link` says."""
+    async def link(self, campaign: str, until_seq: int) -> bool:
+        """Bring the chain nearer to `until_seq`, as `protocol.Ledger.link` says."""
         newest = await self.newest_link(campaign) or chain.begin(campaign)
-        while newest.seq < until_seq:
+        for _ in range(LINKS_AT_ONCE):
+            if newest.seq >= until_seq:
+                break
             page = await self.lines(campaign, newest.seq, until_seq, LINKED_AT_ONCE)
             last_seq = page[-1][0] if len(page) == LINKED_AT_ONCE else until_seq
             newest = chain.extend(newest, (line for _, line in page), last_seq)
             await self._add_link(campaign, newest)
+        return newest.seq >= until_seq
 
     async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
         """A version of the campaign document, by default the newest recorded."""

@@ -109,6 +109,8 @@ class Recorder:
         """
         for registration in await self._ledger.campaigns():
             campaign = registration.campaign
+            while not await self._ledger.link(campaign, registration.recorded_seq):
+                pass
             await self._look(registration)
             while campaign in self._cursors and await self._record_next(campaign):
                 pass
@@ -146,7 +148,8 @@ class Recorder:
         campaign = registration.campaign
         if campaign in self._cursors or self._paused_until_s.get(campaign, 0) > self._clock.monotonic_s():
             return
-        await self._ledger.link(campaign, registration.recorded_seq)
+        if not await self._ledger.link(campaign, registration.recorded_seq):
+            return
         state = await self._streams.state(campaign)
         if state is not None and await self._continuity.holds(self._server.command, registration):
             seq, last = registration.recorded_seq, await self._continuity.last(registration)

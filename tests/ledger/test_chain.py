@@ -101,7 +101,10 @@ async def test_what_a_version_without_a_chain_recorded_is_linked(
     log.opened()
     with pytest.raises(Fenced):
         await record(ledger, log, after=201)
+    monkeypatch.setattr("engine.ledger.reading.LINKS_AT_ONCE", 2)
+    assert not await ledger.link(CAMPAIGN, 201)
     await asyncio.gather(ledger.link(CAMPAIGN, 201), other.link(CAMPAIGN, 201))
+    assert await ledger.link(CAMPAIGN, 201)
     assert await ledger.links(CAMPAIGN, 0, 9) == [linked(log, seq) for seq in (64, 128, 192, 201)]
     await record(ledger, log, after=201)
     assert await ledger.newest_link(CAMPAIGN) == linked(log)

@@ -152,10 +152,8 @@ async def test_what_a_version_without_a_chain_recorded_is_linked_first(stand: St
     assert await ledger.newest_link(CAMPAIGN) is None
     await recorder(stand).close()
     assert await ledger.newest_link(CAMPAIGN) == whole
-    await stand.sign_up("m99")
-    await record_all(stand, recorder(stand))
     await _unlink(stand)
-    await stand.sign_up("m98")
+    await stand.sign_up("m99")
     # It finds that it is fenced, looks anew, links and goes on.
     await record_all(stand, mine)
     link = await ledger.newest_link(CAMPAIGN)
@@ -175,14 +173,14 @@ async def test_a_recorder_that_dies_in_the_transaction_leaves_cursor_and_chain(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await sell(stand)
-    ledger = stand.runtime.ledger
+    ledger, mine = stand.runtime.ledger, recorder(stand)
     with monkeypatch.context() as dying:
         dying.setattr("engine.domain.chain.extend", _die)
         with pytest.raises(MemoryError):
-            await recorder(stand).run_once()
+            await mine.run_once()
     assert (await recorded(stand), await ledger.newest_link(CAMPAIGN)) == (0, None)
     assert await ledger.events(CAMPAIGN, 0, 9) == []
-    await record_all(stand, recorder(stand))
+    await record_all(stand, mine)
     link = await ledger.newest_link(CAMPAIGN)
     assert link is not None
     assert link.seq == await recorded(stand)
