@@ -16,6 +16,7 @@ from engine.commands import (
     audit,
     codes,
     headcounts,
+    rebuild,
     rounds,
     serve,
     supervisor,
@@ -87,16 +88,10 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return asyncio.run(headcounts.run(settings, parsed.file))
         case "audit":
             return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
-        case "results":
-            return asyncio.run(
-                rounds.import_results(
-                    settings, parsed.campaign, parsed.offering, parsed.file, dry_run=parsed.dry_run
-                )
-            )
-        case "advance":
-            return asyncio.run(rounds.advance(settings, parsed.campaign, parsed.offering))
-        case "nominations":
-            return asyncio.run(rounds.nominations(settings, parsed.campaign, parsed.offering))
+        case "rebuild":
+            return asyncio.run(rebuild.run(settings, parsed.campaigns))
+        case "results" | "advance" | "nominations":
+            return _rounds(parsed, settings)
         case "token":
             return token.run(
                 settings, parsed.sub, parsed.unit, parsed.industry, parsed.tag, parsed.role, parsed.ttl
@@ -117,6 +112,18 @@ def _why(parsed: argparse.Namespace, settings: Settings) -> int:
     person = Person(parsed.member, parsed.unit, parsed.industry, tuple(parsed.tag))
     asked = (parsed.pool, parsed.as_of, parsed.refused_as)
     return asyncio.run(why.refusal(settings, campaign, subject, person, *asked))
+
+
+def _rounds(parsed: argparse.Namespace, settings: Settings) -> int:
+    offering = (parsed.campaign, parsed.offering)
+    match parsed.command:
+        case "results":
+            imported = rounds.import_results(settings, *offering, parsed.file, dry_run=parsed.dry_run)
+            return asyncio.run(imported)
+        case "advance":
+            return asyncio.run(rounds.advance(settings, *offering))
+        case _:
+            return asyncio.run(rounds.nominations(settings, *offering))
 
 
 def _codes(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -175,6 +182,10 @@ def _parser() -> argparse.ArgumentParser:
         "--wait", metavar="S", type=_seconds, default=30, help="seconds to wait for the stream to drain"
     )
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+    text = "restore the state of campaigns in Redis from the ledger; exit 1 when one is not open after it"
+    command = _add(commands, "rebuild", text, _STORAGE)
+    command.add_argument("campaigns", metavar="CAMPAIGN", nargs="+")
 
     _add_why(commands)
 

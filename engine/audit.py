@@ -80,15 +80,21 @@ async def known(server: Server, ledger: Ledger) -> list[str]:
 
 
 class Audit:
-    """The audit of one campaign, which waits up to `wait_s` for what is on its way to the ledger."""
+    """The audit of one campaign, which waits up to `wait_s` for what is on its way to the ledger.
 
-    def __init__(self, server: Server, ledger: Ledger, clock: Clock, campaign: str, wait_s: float) -> None:
+    `gate` is what the campaign's gate should be.
+    """
+
+    def __init__(
+        self, server: Server, ledger: Ledger, clock: Clock, campaign: str, wait_s: float, gate: str = "open"
+    ) -> None:
         self._inspector = Inspector(server)
         self._streams = Streams(server)
         self._ledger = ledger
         self._clock = clock
         self._campaign = campaign
         self._patience_s = wait_s
+        self._gate = gate
 
     async def run(self) -> Result:
         """Compare. Raises live.server.NothingRan or ledger.protocol.Unavailable when a side cannot be asked."""
@@ -279,7 +285,7 @@ class Audit:
         if state is None or trimmed is None:
             return [LOST]
         found = []
-        if state.gate != "open":
+        if state.gate != self._gate:
             found.append(f"its gate is {state.gate}")
         if not registration.created:
             found.append("has a state in Redis that the ledger does not know of")

@@ -26,6 +26,7 @@ from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
 from engine.publishing import Publisher
+from engine.rebuilding import Rebuilder
 from engine.why import Explainer
 from engine.workers.advancer import Advancer
 from engine.workers.apportioner import Apportioner
@@ -55,6 +56,7 @@ class Runtime(Struct, frozen=True):
     counts: CountsReader
     streams: Streams
     publisher: Publisher
+    rebuilder: Rebuilder
     drawing: Drawing
     invitations: Invitations
     ladder: Ladder
@@ -172,6 +174,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             counts=CountsReader(server, decisions, clock),
             streams=streams,
             publisher=Publisher(server, ledger, catalog, decisions, clock),
+            rebuilder=Rebuilder(server, streams, ledger, catalog, decisions, clock),
             drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
             invitations=Invitations(server, decisions, settings.backlog_entries_max),
             ladder=Ladder(server, ledger, catalog, decisions, clock, settings.backlog_entries_max),

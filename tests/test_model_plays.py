@@ -123,8 +123,8 @@ def play(calls: Calls, pick: Random, steps: int) -> None:
     for _ in range(steps):
         names = [each.name for each in calls.oracle.shape.offerings]
         step = pick.choices(
-            ["sign_up", "change", "publish", "expire", "issue", "revoke", "draw", "look"],
-            [10, 7, 2, 2, 2, 0.3, 0.5, 0.5],
+            ["sign_up", "change", "publish", "expire", "issue", "revoke", "draw", "rebuild", "look"],
+            [10, 7, 2, 2, 2, 0.3, 0.5, 1, 0.5],
         )[0]
         if step == "sign_up":
             requests = [_request(calls, pick, pick.choice(names)) for _ in range(pick.randint(1, 4))]
@@ -156,6 +156,8 @@ def play(calls: Calls, pick: Random, steps: int) -> None:
             to_draw = [each.name for each in filter(calls.oracle.is_collecting, calls.oracle.shape.offerings)]
             if to_draw:
                 _draw_collected(calls, pick, to_draw[0])
+        elif step == "rebuild":
+            calls._step(calls._rebuild(pick.random() < 0.5))
         else:
             calls._step(calls._look())
     calls.teardown()

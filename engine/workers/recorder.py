@@ -103,11 +103,14 @@ class Recorder:
         ledger fences one of the two off.
         """
         for registration in await self._ledger.campaigns():
-            campaign = registration.campaign
-            await self._look(registration)
-            while campaign in self._cursors and await self._record_next(campaign):
-                pass
-            await self._streams.release(campaign, self.name, self._holder)
+            await self.drain(registration)
+            await self._streams.release(registration.campaign, self.name, self._holder)
+
+    async def drain(self, registration: Registration) -> None:
+        """Record what is left of one campaign, as far as no other recorder is at work on it."""
+        await self._look(registration)
+        while registration.campaign in self._cursors and await self._record_next(registration.campaign):
+            pass
 
     async def _take_leases(self) -> None:
         registrations = await self._ledger.campaigns()
@@ -151,8 +154,9 @@ class Recorder:
         if state.epoch == registration.epoch and state.seq >= registration.recorded_seq:
             return True
         logger.error(
-            "%s: Redis is at epoch %d seq %d, the ledger at epoch %d seq %d: closed until it is rebuilt",
+            "%s: Redis is at epoch %d seq %d, the ledger at epoch %d seq %d: closed until `seatrush rebuild %s`",
             registration.campaign, state.epoch, state.seq, registration.epoch, registration.recorded_seq,
+            registration.campaign,
         )  # fmt: skip
         await self._server.call("gate", registration.campaign, [str(state.epoch), "0", "open", "closed"])
         return False
@@ -196,6 +200,10 @@ class Recorder:
         if not entries:
             return None
         decoded = [_decode(campaign, entry) for entry in entries]
+        if decoded[0].epoch > cursor.epoch:
+            # It was rebuilt; where the ledger stands now is looked at anew.
+            self._forget([campaign])
+            return None
         if not _is_consecutive(decoded, cursor):
             logger.error("%s: the stream has no event %d: recording stops here", campaign, cursor.seq + 1)
             metrics.RECORDER_GAPS.labels(campaign).inc()

@@ -15,6 +15,17 @@ INSERT INTO cursors (campaign, consumer) VALUES ($1, 'recorder')
 UPDATE campaigns SET created = true WHERE campaign = $1
 RETURNING campaign
 
+-- lock_campaign --
+-- Wait for recorders that are at work on the campaign; the next see what comes of this transaction.
+SELECT 1 FROM campaigns WHERE campaign = $1 FOR UPDATE
+
+-- begin_epoch --
+-- The next epoch; no row when the campaign is not in epoch $2, or its cursor not at $3.
+UPDATE campaigns SET epoch = epoch + 1
+WHERE campaign = $1 AND epoch = $2
+    AND EXISTS (SELECT 1 FROM cursors WHERE campaign = $1 AND consumer = 'recorder' AND recorded_seq = $3)
+RETURNING campaign
+
 -- campaigns --
 -- Every campaign, or one, with the recorder's cursor.
 SELECT campaign, unit, epoch, created, recorded_seq

@@ -13,6 +13,12 @@ INSERT INTO cursors (campaign, consumer) VALUES (?1, 'recorder')
 -- Note that the campaign's state exists in Redis.
 UPDATE campaigns SET created = 1 WHERE campaign = ?1
 
+-- begin_epoch --
+-- The next epoch; no row when the campaign is not in epoch ?2, or its cursor not at ?3.
+UPDATE campaigns SET epoch = epoch + 1
+WHERE campaign = ?1 AND epoch = ?2
+    AND EXISTS (SELECT 1 FROM cursors WHERE campaign = ?1 AND consumer = 'recorder' AND recorded_seq = ?3)
+
 -- campaigns --
 -- Every campaign, or one, with the recorder's cursor.
 SELECT campaign, unit, epoch, created, recorded_seq
