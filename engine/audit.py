@@ -19,6 +19,7 @@ from engine.ledger.consistency import Log
 from engine.ledger.protocol import Ledger, Registration, Row
 from engine.live.codes import Codes
 from engine.live.consistency import Consistency, decode
+from engine.live.draws import Draws
 from engine.live.inspection import Inspector, Reading
 from engine.live.requests import Requests
 from engine.live.server import Server
@@ -32,7 +33,11 @@ POLL_S: Final = 0.05
 MOVING: Final = (
     "sales went on: counters, indexes, queues, timers, codes and remembered requests were not compared"
 )
-LOST: Final = Difference("", "has no state in Redis: it is lost")
+
+
+def lost(campaign: str) -> Difference:
+    """A campaign of which Redis has nothing."""
+    return Difference("", f"has no state in Redis: it is lost until `seatrush rebuild {campaign}`")
 
 
 class Result(Struct):
@@ -107,7 +112,7 @@ class Audit:
             await self._compare(result)
         elif registration.created:
             result.recorded_seq = registration.recorded_seq
-            result.differences.append(LOST)
+            result.differences.append(lost(self._campaign))
         else:
             result.notes.append("registered, not published")
         return result
@@ -147,17 +152,18 @@ class Audit:
     async def _compare(self, result: Result) -> None:
         sides = await self._sides()
         if sides is None:
-            result.differences.append(LOST)
+            result.differences.append(lost(self._campaign))
             return
         reading, registration = sides.reading, sides.registration
         result.seq, result.recorded_seq = reading.state.seq, registration.recorded_seq
         result.enrollments = len(reading.enrollments)
         log = Log(self._ledger, self._campaign, registration.recorded_seq)
-        requests, codes = Requests(reading), Codes(reading)
+        requests, codes, draws = Requests(reading), Codes(reading), Draws(reading)
         kept = await self._inspector.log(self._campaign)
         async for page in log.pages():
             requests.compare(page)
             codes.compare(page)
+            draws.compare(page)
             if page[-1].seq >= kept.first > 0:
                 log.differences += await self._altered(page, registration.epoch)
         found = result.differences
@@ -176,6 +182,7 @@ class Audit:
             found += requests.differences(sides.unrecorded.enrollments)
             if registration.recorded_seq == reading.state.seq:
                 found += codes.differences()
+                found += draws.differences()
 
     async def _sides(self) -> Sides | None:
         """Both sides, of one moment if they stand still for it; None when Redis has no state."""
@@ -283,7 +290,7 @@ class Audit:
         state, log = await self._inspector.state(self._campaign), await self._inspector.log(self._campaign)
         trimmed = await self._registration()
         if state is None or trimmed is None:
-            return [LOST]
+            return [lost(self._campaign)]
         found = []
         if state.gate != self._gate:
             found.append(f"its gate is {state.gate}")

@@ -32,6 +32,7 @@ from engine.workers.advancer import Advancer
 from engine.workers.apportioner import Apportioner
 from engine.workers.drawer import Drawer
 from engine.workers.fsync import Fsync
+from engine.workers.gatekeeper import Gatekeeper
 from engine.workers.promoter import Promoter
 from engine.workers.recorder import Recorder
 from engine.workers.reporter import Reporter
@@ -81,6 +82,7 @@ class Runtime(Struct, frozen=True):
             recorder,
             Promoter(self.decisions, self.ledger, self.clock),
             Watcher(self.overview),
+            Gatekeeper(self.server, self.ledger),
             Drawer(self.drawing, self.ledger, self.clock),
             Apportioner(self.publisher, self.catalog, self.ledger, self.clock),
             Advancer(self.ladder, self.ledger),

@@ -1,5 +1,6 @@
 """`rebuild`: make the state of campaigns in Redis anew from the ledger, on a deployment that runs or on one at rest."""
 
+import gc
 from collections.abc import Sequence
 
 from engine import audit
@@ -14,6 +15,8 @@ async def run(settings: Settings, campaigns: Sequence[str]) -> int:
 
     Raises supervisor.Failed for a campaign that nobody knows and where there is no deployment.
     """
+    # Nearly all that is made here is needed until the end: to look for what is not takes a fifth of the time.
+    gc.disable()
     failed = 0
     async with attachment.attached(settings, redis_lost=True) as runtime:
         known = await audit.known(runtime.server, runtime.ledger)

@@ -100,6 +100,7 @@ class PostgresLedger(reading.Reading):
             await connection.execute(self._sql["lock_campaign"], campaign)
             if not await connection.fetchval(self._sql["begin_epoch"], campaign, epoch, recorded_seq):
                 return False
+            await connection.execute(self._sql["reopen_rounds"], campaign)
             line = batch.epoch_line(campaign, epoch + 1, recorded_seq, actor, at)
             await connection.execute(self._sql["add_trail"], *line)
             return True

@@ -133,7 +133,7 @@ class Ledger(Protocol):
         """Take the next epoch for the campaign's state in Redis, if the ledger is still at this epoch and seq.
 
         Every recorder of the epoch before is fenced off from then on. False when it is elsewhere: of two rebuilds one
-        goes on. The audit trail has a line.
+        goes on. Rounds are due again of whose enrollments some are not in the log. The audit trail has a line.
         """
 
     async def campaigns(self) -> list[Registration]:

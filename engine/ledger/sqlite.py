@@ -87,6 +87,7 @@ class SqliteLedger(reading.Reading):
         def work(connection: sqlite3.Connection) -> bool:
             if not connection.execute(self._sql["begin_epoch"], (campaign, epoch, recorded_seq)).rowcount:
                 return False
+            connection.execute(self._sql["reopen_rounds"], (campaign,))
             line = batch.epoch_line(campaign, epoch + 1, recorded_seq, actor, at)
             connection.execute(self._sql["add_trail"], line)
             return True

@@ -21,7 +21,8 @@ local function write(command, key)
 end
 
 if ARGV[1] == 'begin' then
-  if gate and (gate == 'open' or epoch .. '-' .. seq ~= ARGV[3] or tonumber(epoch) >= tonumber(ARGV[2])) then
+  local is_whole = gate and epoch and seq
+  if is_whole and (gate == 'open' or epoch .. '-' .. seq ~= ARGV[3] or tonumber(epoch) >= tonumber(ARGV[2])) then
     return {Outcome.NOT_READY}
   end
   -- Freed aside: a million of fields would take a second.
