@@ -8,7 +8,7 @@ and the next rebuild begins from the start.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +30,8 @@ PAGE_EVENTS: Final = 2_000
 CALLS_AT_ONCE: Final = 2
 COMPARED_MAX: Final = 1_000
 """Events that stream and ledger both have, and that are looked at to tell whether the one is the other's history."""
+
+ANOTHER: Final = "another rebuild is at work"
 
 logger = logging.getLogger(__name__)
 
@@ -94,14 +96,16 @@ class Rebuilder:
         if not registration.created:
             raise Stopped("was never published: there is nothing to rebuild; apply its document")
         state = await self._close(registration)
-        before = registration.recorded_seq
-        if state is not None:
-            registration = await self._record_tail(state, result)
-        result.seq, result.recorded = registration.recorded_seq, registration.recorded_seq - before
+        if state is None:
+            result.seq = registration.recorded_seq
+        else:
+            result.seq = await self._record_tail(registration, state, result)
+        result.recorded = result.seq - registration.recorded_seq
         result.epoch = registration.epoch + 1
-        fence = (registration.epoch, registration.recorded_seq)
+        # The state that was seen is of the epoch that was seen first: of no other is one given up.
+        fence = (registration.epoch, result.seq)
         if not await self._ledger.begin_epoch(result.campaign, *fence, actor, self._clock.now_ms()):
-            raise Stopped("the ledger has gone on meanwhile: another rebuild is at work")
+            raise Stopped(ANOTHER)
         restoration = await self._fold(result)
         result.enrollments = restoration.enrollments
         await self._restore(state, restoration, result)
@@ -134,6 +138,8 @@ class Rebuilder:
             if state is None:
                 return None
             if state.epoch > registration.epoch:
+                if await self._registration(campaign) != registration:
+                    raise Stopped(ANOTHER)
                 raise Stopped(
                     f"Redis is at epoch {state.epoch}, the ledger at epoch {registration.epoch}: "
                     "it is an old copy, and nothing is rebuilt from it"
@@ -142,19 +148,21 @@ class Rebuilder:
                 return state
             await self._server.call("gate", campaign, [str(state.epoch), "0", state.gate, "closed"])
 
-    async def _record_tail(self, state: State, result: Rebuilt) -> Registration:
-        """Record what only the stream has; returns where the ledger stands then, and notes what is left out."""
+    async def _record_tail(self, first: Registration, state: State, result: Rebuilt) -> int:
+        """Record what only the stream has; returns the seq that the ledger has then, and notes what is left out."""
         recorder = Recorder(self._server, self._streams, self._ledger, self._clock, events_kept=state.seq)
         while True:
             registration = await self._registration(result.campaign)
             after = registration.recorded_seq
+            if registration.epoch != first.epoch:
+                raise Stopped(ANOTHER)
             if state.epoch != registration.epoch or state.seq <= after:
-                return registration
+                return after
             if await self._is_history(registration):
                 await recorder.drain(registration)
             if await self._registration(result.campaign) == registration:
                 await self._note_left_out(registration, state, result)
-                return registration
+                return after
 
     async def _is_history(self, registration: Registration) -> bool:
         """Whether what the stream still has of the recorded events is what was recorded."""
@@ -174,8 +182,7 @@ class Rebuilder:
     async def _note_left_out(self, registration: Registration, state: State, result: Rebuilt) -> None:
         first = registration.recorded_seq + 1
         result.notes.append(
-            f"events {first} to {state.seq} of Redis are left out: the stream has no event {first} that follows "
-            "what the ledger has recorded"
+            f"events {first} to {state.seq} of Redis are left out: no event {first} follows in the stream"
         )
         entries = await self._streams.read(result.campaign, registration.epoch, 0, state.seq)
         for entry in entries:
@@ -214,10 +221,10 @@ class Rebuilder:
         for part, values in restoration.parts():
             calls.append(self._call("fill", result, part, values))
             if len(calls) == CALLS_AT_ONCE:
-                await asyncio.gather(*calls)
+                await _all(calls)
                 calls.clear()
-        await asyncio.gather(*calls)
-        await self._call("end", result, "", [])
+        await _all(calls)
+        await self._call("end", result, "", restoration.due())
 
     async def _call(self, step: str, result: Rebuilt, what: str, values: Sequence[Any]) -> None:
         arguments = [step, str(result.epoch), what, *values]
@@ -229,7 +236,7 @@ class Rebuilder:
         # Before the gate opens, so that every process hears of it.
         state = await self._streams.state(result.campaign)
         if state is None or (await self._registration(result.campaign)).epoch != result.epoch:
-            raise Stopped("another rebuild is at work")
+            raise Stopped(ANOTHER)
         await self._catalog.announce(result.campaign, state.version)
         opening = [str(result.epoch), str(result.seq), "closed", "open"]
         (status, *_) = await self._server.call("gate", result.campaign, opening)
@@ -239,6 +246,13 @@ class Rebuilder:
             await self._decisions.advance(result.campaign)
         except NothingRan as error:
             raise Stopped(f"the gate did not stay open: {error}") from error
+
+
+async def _all(calls: Sequence[Awaitable[None]]) -> None:
+    """Wait for calls that are under way together; none is left behind when another fails."""
+    for answer in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(answer, BaseException):
+            raise answer
 
 
 def _flat(fields: dict[str, Any]) -> list[Any]:

@@ -18,7 +18,7 @@ _unpack = msgspec.msgpack.Decoder().decode
 async def rebuild(stand: Stand, within: str = CAMPAIGN) -> Rebuilt:
     """Rebuild, and have it open again."""
     rebuilt = await stand.runtime.rebuilder.rebuild(within, ACTOR)
-    assert (rebuilt.differences, rebuilt.notes) == ([], [])
+    assert (rebuilt.differences, rebuilt.notes) == ([], []), rebuilt
     return rebuilt
 
 

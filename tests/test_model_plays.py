@@ -116,6 +116,11 @@ def _request(calls: Calls, pick: Random, name: str) -> Request:
     )
 
 
+def _sometimes_rebuild(calls: Calls, pick: Random) -> None:
+    if pick.random() < 0.1:
+        calls._step(calls._rebuild(pick.random() < 0.5))
+
+
 def play(calls: Calls, pick: Random, steps: int) -> None:
     """Many calls that mostly have an effect, which the machine above seldom finds."""
     shape = tuple(_offer(pick, name) for name in NAMES[: pick.randint(2, 3)])
@@ -192,6 +197,7 @@ def _merge(calls: Calls, pick: Random) -> None:
                 calls._step(calls._change("cancel", [(pick.randint(0, 5), "member")]))
         for name in pick.sample(NAMES[:2], 2):
             calls._step(calls._publish(edited(calls.oracle.shape, name, "begun", "own", stage)))
+            _sometimes_rebuild(calls, pick)
     for name in NAMES[:2]:
         # One seat more goes to whoever has waited longest of all whom the pool admits by now.
         calls._step(calls._publish(edited(calls.oracle.shape, name, "capacity", "own", pick.randint(4, 5))))
@@ -231,6 +237,7 @@ def _vote(calls: Calls, pick: Random) -> None:
             calls._step(calls._publish(shape))
         if pick.random() < 0.3:
             calls._step(calls._draw())
+        _sometimes_rebuild(calls, pick)
     calls._step(calls._publish(collected(calls.oracle.shape)))
     while calls.oracle.due():
         calls._step(calls._draw())
@@ -275,6 +282,7 @@ def _compete(calls: Calls, pick: Random) -> None:
     for _ in range(6):
         places = [(pick.randint(0, 6), "member") for _ in range(2)]
         calls._step(calls._change(pick.choice(["cancel", "cancel", "confirm", "decline"]), places))
+        _sometimes_rebuild(calls, pick)
         if pick.random() < 0.3:
             edit = pick.choice([("capacity", "own", 4), ("cancellable", "", False)])
             calls._step(calls._publish(edited(calls.oracle.shape, "two", *edit)))

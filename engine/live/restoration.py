@@ -5,6 +5,7 @@ of them anew. A timer that is due may be there again: the scripts find that it h
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -131,6 +132,13 @@ class Restoration:
 
     # The keys
 
+    def due(self) -> list[str]:
+        """Timers that are due as soon as the state is made.
+
+        The log may end within the events of one call: whoever should have been promoted then is.
+        """
+        return [f"promote/{name}" for name in self._progress.offerings]
+
     def meta(self, epoch: int, seq: int) -> dict[str, bytes | str | int]:
         """META, but for its gate. Raises ValueError when nothing was published."""
         progress = self._progress
@@ -161,7 +169,7 @@ class Restoration:
         yield from _pieces("REQUESTS", self._requests.items())
         yield from _pieces("WAITING", ((0, name) for name in tally.waiting))
         yield from _pieces("QUEUES", ((0, name) for name in tally.queues))
-        yield from _pieces("TIMERS", self._timers(tally))
+        yield from _pieces("TIMERS", chain(tally.timers, self._moments()))
         yield from _pieces("CODES", self._fields_of_codes(tally))
         yield from _pieces("FREE", self._free())
         yield from _pieces("COUNTS", self._counts(tally))
@@ -173,13 +181,8 @@ class Restoration:
             tally.add(name, enrolled, _record(enrolled.packed))
             yield name, enrolled.packed
 
-    def _timers(self, tally: "_Tally") -> Iterator[tuple[int, str]]:
-        yield from tally.timers
-        yield from ((at, name) for name, at in self._progress.moments.items())
-        # The log may end within the events of one call: whoever should have been promoted is, at once.
-        for name in self._progress.offerings:
-            if tally.counts.get(f"waiting/{name}") or tally.counts.get(f"entered/{name}"):
-                yield 0, f"promote/{name}"
+    def _moments(self) -> Iterator[tuple[int, str]]:
+        return ((at, name) for name, at in self._progress.moments.items())
 
     def _fields_of_codes(self, tally: "_Tally") -> Iterator[tuple[str, bytes | str | int]]:
         for name, code in self._codes.items():

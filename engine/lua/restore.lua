@@ -6,7 +6,7 @@
 -- ARGV 1  begin, fill or end
 -- ARGV 2  the epoch of the state that is made
 -- ARGV 3  for begin: the epoch-seq of the state that is given up; "" for none. For fill: the part of live/keys.PARTS
--- ARGV 4… for begin: fields and values of META. For fill: what HSET or ZADD take
+-- ARGV 4… for begin: fields and values of META. For fill: what HSET or ZADD take. For end: timers that are due
 -- Output  {decided}; or {not_ready} when the gate is open, the state that is there is another, or one is made of a later epoch
 -- Events  none
 --
@@ -37,6 +37,9 @@ end
 if ARGV[1] == 'fill' then
   write(SORTED_SETS[ARGV[3]] and 'ZADD' or 'HSET', Key[ARGV[3]])
 else
+  for index = 4, #ARGV do
+    redis.call('ZADD', Key.TIMERS, now, ARGV[index])
+  end
   redis.call('HSET', Key.META, 'gate', 'closed')
 end
 return {Outcome.DECIDED}

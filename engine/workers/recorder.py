@@ -204,13 +204,14 @@ class Recorder:
             # It was rebuilt; where the ledger stands now is looked at anew.
             self._forget([campaign])
             return None
-        if not _is_consecutive(decoded, cursor):
+        consecutive = list(_consecutive(decoded, cursor))
+        if not consecutive:
             logger.error("%s: the stream has no event %d: recording stops here", campaign, cursor.seq + 1)
             metrics.RECORDER_GAPS.labels(campaign).inc()
             self._paused_until_s[campaign] = self._clock.monotonic_s() + GAP_PAUSE_S
             del self._cursors[campaign]
             return None
-        return Batch(campaign, cursor.epoch, cursor.seq, decoded)
+        return Batch(campaign, cursor.epoch, cursor.seq, consecutive)
 
     async def _record_together(self, batches: Sequence[Batch]) -> bool:
         """Record in one transaction. False when one of them is at fault, and nothing was written."""
@@ -292,8 +293,9 @@ def _decode(campaign: str, entry: Entry) -> Event | DeadLetter:
         return DeadLetter(campaign, epoch, seq, entry.fields, str(error))
 
 
-def _is_consecutive(batch: Sequence[Event | DeadLetter], cursor: Cursor) -> bool:
-    return all(
-        event.epoch == cursor.epoch and event.seq == seq
-        for seq, event in enumerate(batch, start=cursor.seq + 1)
-    )
+def _consecutive(batch: Sequence[Event | DeadLetter], cursor: Cursor) -> Iterator[Event | DeadLetter]:
+    """What comes right after the cursor, up to the first gap."""
+    for seq, event in enumerate(batch, start=cursor.seq + 1):
+        if (event.epoch, event.seq) != (cursor.epoch, seq):
+            return
+        yield event
