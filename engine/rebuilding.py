@@ -246,6 +246,7 @@ class Rebuilder:
             await self._decisions.advance(result.campaign)
         except NothingRan as error:
             raise Stopped(f"the gate did not stay open: {error}") from error
+        await self._catalog.load(result.campaign)
 
 
 async def _all(calls: Sequence[Awaitable[None]]) -> None:

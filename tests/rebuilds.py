@@ -30,9 +30,9 @@ async def record(stand: Stand) -> None:
 
 async def lose(stand: Stand, within: str = CAMPAIGN) -> None:
     """Take every key of a campaign out of Redis."""
-    client = stand.runtime.server.client
-    await client.delete(*keys.campaign_keys(within))
-    await client.hdel(keys.DIRECTORY, within)
+    server, meta = stand.runtime.server, keys.of(within, "META")
+    await server.ask(meta, lambda client: client.delete(*keys.campaign_keys(within)))
+    await server.ask(keys.DIRECTORY, lambda client: client.hdel(keys.DIRECTORY, within))
 
 
 async def state(stand: Stand, within: str = CAMPAIGN) -> dict[str, Any]:
@@ -44,7 +44,8 @@ async def state(stand: Stand, within: str = CAMPAIGN) -> dict[str, Any]:
     """
     reading = await Inspector(stand.runtime.server).read(within)
     assert reading is not None
-    meta = await stand.runtime.server.client.hgetall(keys.of(within, "META"))
+    key = keys.of(within, "META")
+    meta = await stand.runtime.server.ask(key, lambda client: client.hgetall(key))
     del meta[b"epoch"]
     if b"drawing" not in meta:
         meta.pop(b"settled", None)

@@ -6,7 +6,7 @@ That every key is what it was, whatever was played, is tried by the model's play
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import pytest
@@ -280,7 +280,7 @@ async def _nothing(verb: str, arguments: Sequence[Any]) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_draw_that_is_being_settled_goes_on(plain: Stand, lost: bool) -> None:
     soap = ballot(capacity=200, waitlist={"size_max": 300})
-    await stand.publish(campaign(soap))
+    await plain.publish(campaign(soap))
     await asyncio.gather(*(enter(plain, f"m{number}", key="k") for number in range(450)))
     await close(plain, soap)
     seen: list[int] = []
@@ -332,8 +332,10 @@ class Stepped:
 
 def stepped(stand: Stand, step: Callable[[str], Awaitable[None]]) -> Rebuilder:
     opened = stand.runtime
-    parts: list[Any] = [Stepped(part, step) for part in (opened.server, opened.streams, opened.ledger)]
-    return Rebuilder(*parts, opened.catalog, opened.decisions, opened.clock)
+    server, streams, ledger = [
+        cast("Any", Stepped(part, step)) for part in (opened.server, opened.streams, opened.ledger)
+    ]
+    return Rebuilder(server, streams, ledger, opened.catalog, opened.decisions, opened.clock)
 
 
 async def _steps(stand: Stand) -> int:
