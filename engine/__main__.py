@@ -16,6 +16,7 @@ from engine.commands import (
     audit,
     codes,
     headcounts,
+    rebuild,
     roll,
     rounds,
     serve,
@@ -103,6 +104,8 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
         case "roll":
             return asyncio.run(roll.run(settings, parsed.campaign))
+        case "rebuild":
+            return asyncio.run(rebuild.run(settings, parsed.campaigns))
         case "results" | "advance" | "nominations":
             return _rounds(parsed, settings)
         case "token":
@@ -128,17 +131,15 @@ def _why(parsed: argparse.Namespace, settings: Settings) -> int:
 
 
 def _rounds(parsed: argparse.Namespace, settings: Settings) -> int:
+    offering = (parsed.campaign, parsed.offering)
     match parsed.command:
         case "results":
-            return asyncio.run(
-                rounds.import_results(
-                    settings, parsed.campaign, parsed.offering, parsed.file, dry_run=parsed.dry_run
-                )
-            )
+            imported = rounds.import_results(settings, *offering, parsed.file, dry_run=parsed.dry_run)
+            return asyncio.run(imported)
         case "advance":
-            return asyncio.run(rounds.advance(settings, parsed.campaign, parsed.offering))
+            return asyncio.run(rounds.advance(settings, *offering))
         case _:
-            return asyncio.run(rounds.nominations(settings, parsed.campaign, parsed.offering))
+            return asyncio.run(rounds.nominations(settings, *offering))
 
 
 def _codes(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -197,6 +198,10 @@ def _parser() -> argparse.ArgumentParser:
         "--wait", metavar="S", type=_seconds, default=30, help="seconds to wait for the stream to drain"
     )
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+    text = "restore the state of campaigns in Redis from the ledger; exit 1 when one is not open after it"
+    command = _add(commands, "rebuild", text, _STORAGE)
+    command.add_argument("campaigns", metavar="CAMPAIGN", nargs="+")
 
     _add_why(commands)
 

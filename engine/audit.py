@@ -19,6 +19,7 @@ from engine.ledger.consistency import Log
 from engine.ledger.protocol import Ledger, Registration, Row
 from engine.live.codes import Codes
 from engine.live.consistency import Consistency, decode
+from engine.live.draws import Draws
 from engine.live.inspection import Inspector, Reading
 from engine.live.requests import Requests
 from engine.live.server import Server
@@ -32,7 +33,11 @@ POLL_S: Final = 0.05
 MOVING: Final = (
     "sales went on: counters, indexes, queues, timers, codes and remembered requests were not compared"
 )
-LOST: Final = Difference("", "has no state in Redis: it is lost")
+
+
+def lost(campaign: str) -> Difference:
+    """A campaign of which Redis has nothing."""
+    return Difference("", f"has no state in Redis: it is lost until `seatrush rebuild {campaign}`")
 
 
 class Result(Struct):
@@ -80,15 +85,21 @@ async def known(server: Server, ledger: Ledger) -> list[str]:
 
 
 class Audit:
-    """The audit of one campaign, which waits up to `wait_s` for what is on its way to the ledger."""
+    """The audit of one campaign, which waits up to `wait_s` for what is on its way to the ledger.
 
-    def __init__(self, server: Server, ledger: Ledger, clock: Clock, campaign: str, wait_s: float) -> None:
+    `gate` is what the campaign's gate should be.
+    """
+
+    def __init__(
+        self, server: Server, ledger: Ledger, clock: Clock, campaign: str, wait_s: float, gate: str = "open"
+    ) -> None:
         self._inspector = Inspector(server)
         self._streams = Streams(server)
         self._ledger = ledger
         self._clock = clock
         self._campaign = campaign
         self._patience_s = wait_s
+        self._gate = gate
 
     async def run(self) -> Result:
         """Compare. Raises live.server.NothingRan or ledger.protocol.Unavailable when a side cannot be asked."""
@@ -101,7 +112,7 @@ class Audit:
             await self._compare(result)
         elif registration.created:
             result.recorded_seq = registration.recorded_seq
-            result.differences.append(LOST)
+            result.differences.append(lost(self._campaign))
         else:
             result.notes.append("registered, not published")
         return result
@@ -141,17 +152,18 @@ class Audit:
     async def _compare(self, result: Result) -> None:
         sides = await self._sides()
         if sides is None:
-            result.differences.append(LOST)
+            result.differences.append(lost(self._campaign))
             return
         reading, registration = sides.reading, sides.registration
         result.seq, result.recorded_seq = reading.state.seq, registration.recorded_seq
         result.enrollments = len(reading.enrollments)
         log = Log(self._ledger, self._campaign, registration.recorded_seq)
-        requests, codes = Requests(reading), Codes(reading)
+        requests, codes, draws = Requests(reading), Codes(reading), Draws(reading)
         fork = Fork(self._streams, self._campaign, await self._inspector.log(self._campaign))
         async for page in log.pages():
             requests.compare(page)
             codes.compare(page)
+            draws.compare(page)
             await fork.compare(page)
         found = result.differences
         found += await self._standing(sides)
@@ -169,6 +181,7 @@ class Audit:
             found += requests.differences(sides.unrecorded.enrollments)
             if registration.recorded_seq == reading.state.seq:
                 found += codes.differences()
+                found += draws.differences()
 
     async def _sides(self) -> Sides | None:
         """Both sides, of one moment if they stand still for it; None when Redis has no state."""
@@ -276,9 +289,9 @@ class Audit:
         state, log = await self._inspector.state(self._campaign), await self._inspector.log(self._campaign)
         trimmed = await self._registration()
         if state is None or trimmed is None:
-            return [LOST]
+            return [lost(self._campaign)]
         found = []
-        if state.gate != "open":
+        if state.gate != self._gate:
             found.append(f"its gate is {state.gate}")
         if not registration.created:
             found.append("has a state in Redis that the ledger does not know of")

@@ -98,11 +98,8 @@ class Drawing:
 
     async def number(self, campaign: str, offering: str) -> int:
         """The number of the draw that an offering was in, once it is over; 0 before. Raises NothingRan."""
-        counts, meta = keys.of(campaign, "COUNTS"), keys.of(campaign, "META")
-        number = int(await self._server.command(counts, "HGET", counts, f"draw/{offering}") or 0)
-        # After it: a draw that is not under way any more is over.
-        drawing = await self._server.command(meta, "HGET", meta, "drawing")
-        return 0 if drawing is not None and int(drawing) == number else number
+        number, drawing = await self._inspector.draw(campaign, offering)
+        return 0 if drawing == number else number
 
     async def read(self, campaign: str, number: int) -> bytes | None:
         """The public file of a draw that is over, None when there is none. Raises Unavailable."""
@@ -159,8 +156,8 @@ class Drawing:
             return False
         number = begun.number
         reading = await self._inspector.read(campaign)
-        if reading is None:
-            raise NothingRan("the campaign's state is not in Redis")
+        if reading is None or not await self._inspector.is_still(reading):
+            raise NothingRan(CLOSED_OR_LOST)
         file = await self._ledger.draw(campaign, number)
         if file is None:
             drawn = await self._conduct(reading, number, _lottery.decode(standing.lottery))

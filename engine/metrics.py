@@ -105,6 +105,12 @@ CAMPAIGN_READY = Gauge(
     ["campaign"],
     multiprocess_mode="mostrecent",
 )
+CAMPAIGN_LOST = Gauge(
+    "seatrush_campaign_lost",
+    "1 while a campaign's state is not in Redis: it waits for seatrush rebuild.",
+    ["campaign"],
+    multiprocess_mode="mostrecent",
+)
 PENDING_ENTRIES = Gauge(
     "seatrush_pending_entries",
     "Events that are not in the ledger yet.",

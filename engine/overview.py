@@ -18,6 +18,8 @@ class CampaignOverview(Struct, frozen=True):
     campaign: str
     standing: Standing | None
     """None for a campaign whose state is not in Redis, or whose shard does not answer."""
+    is_lost: bool
+    """Whether its state is not in Redis."""
     pending_entries: int
     """Events that are not in the ledger yet; it may have come a little further since it was asked."""
     pending_s: float | None
@@ -49,9 +51,7 @@ class OverviewReader:
         standings = await self._standings.read(
             {each.campaign: (each.epoch, each.recorded_seq) for each in created}
         )
-        return Overview(
-            [_campaign(each, standings[each.campaign], self._dead_letters) for each in created], ledger_ready
-        )
+        return Overview([_campaign(each, standings, self._dead_letters) for each in created], ledger_ready)
 
     async def _ask_the_ledger(self) -> bool:
         try:
@@ -67,13 +67,15 @@ class OverviewReader:
 
 
 def _campaign(
-    registration: Registration, standing: Standing | None, dead_letters: dict[str, int]
+    registration: Registration, standings: dict[str, Standing | None], dead_letters: dict[str, int]
 ) -> CampaignOverview:
     name, pending, age_s = registration.campaign, 0, None
+    standing = standings.get(name)
+    is_lost = standing is None and name in standings
     if standing is not None:
         pending = max(0, standing.seq - registration.recorded_seq)
         if not pending:
             age_s = 0.0
         elif standing.pending_ms is not None:
             age_s = standing.pending_ms / 1000
-    return CampaignOverview(name, standing, pending, age_s, dead_letters.get(name, 0))
+    return CampaignOverview(name, standing, is_lost, pending, age_s, dead_letters.get(name, 0))

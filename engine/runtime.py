@@ -29,11 +29,13 @@ from engine.live.server import NothingRan, Server
 from engine.live.streams import Streams
 from engine.overview import OverviewReader
 from engine.publishing import Publisher
+from engine.rebuilding import Rebuilder
 from engine.why import Explainer
 from engine.workers.advancer import Advancer
 from engine.workers.apportioner import Apportioner
 from engine.workers.drawer import Drawer
 from engine.workers.fsync import Fsync
+from engine.workers.gatekeeper import Gatekeeper
 from engine.workers.promoter import Promoter
 from engine.workers.recorder import Recorder
 from engine.workers.reporter import Reporter
@@ -58,6 +60,7 @@ class Runtime(Struct, frozen=True):
     counts: CountsReader
     streams: Streams
     publisher: Publisher
+    rebuilder: Rebuilder
     drawing: Drawing
     invitations: Invitations
     ladder: Ladder
@@ -82,6 +85,7 @@ class Runtime(Struct, frozen=True):
             recorder,
             Promoter(self.decisions, self.ledger, self.clock),
             Watcher(self.overview),
+            Gatekeeper(self.server, self.ledger),
             Drawer(self.drawing, self.ledger, self.clock),
             Apportioner(self.publisher, self.catalog, self.ledger, self.clock),
             Advancer(self.ladder, self.ledger),
@@ -184,6 +188,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             counts=CountsReader(server, decisions, clock),
             streams=streams,
             publisher=Publisher(server, ledger, catalog, decisions, clock),
+            rebuilder=Rebuilder(server, streams, ledger, catalog, decisions, clock),
             drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
             invitations=Invitations(server, decisions, settings.backlog_entries_max),
             ladder=Ladder(server, ledger, catalog, decisions, clock, settings.backlog_entries_max),

@@ -22,6 +22,7 @@ from engine.workers.worker import Worker
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering, open_stand
 
 WAIT_S: Final = 10.0
+LOST: Final = "has no state in Redis: it is lost until `seatrush rebuild autumn`"
 MEMBERS: Final = ["anna", "bert", "cleo", "dora", "emil", "fred", "gina"]
 
 Tamper = Callable[[Stand, dict[str, str]], Awaitable[Any]]
@@ -212,8 +213,8 @@ def in_ledger(statement: str) -> Tamper:
 
 OF_ANNA: Final = "WHERE enrollment = '<anna/soap>'"
 SPOILED: Final[list[tuple[str, Tamper, list[tuple[str, str]]]]] = [
-    ("lost", in_redis("DEL", "META"), [("", "has no state in Redis: it is lost")]),
-    ("half lost", in_redis("HDEL", "META", "epoch"), [("", "has no state in Redis: it is lost")]),
+    ("lost", in_redis("DEL", "META"), [("", LOST)]),
+    ("half lost", in_redis("HDEL", "META", "epoch"), [("", LOST)]),
     ("closed", in_redis("HSET", "META", "gate", "closed"), [("", "its gate is closed")]),
     (
         "epoch",

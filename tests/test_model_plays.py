@@ -116,6 +116,11 @@ def _request(calls: Calls, pick: Random, name: str) -> Request:
     )
 
 
+def _sometimes_rebuild(calls: Calls, pick: Random) -> None:
+    if pick.random() < 0.1:
+        calls._step(calls._rebuild(pick.random() < 0.5))
+
+
 def play(calls: Calls, pick: Random, steps: int) -> None:
     """Many calls that mostly have an effect, which the machine above seldom finds."""
     shape = tuple(_offer(pick, name) for name in NAMES[: pick.randint(2, 3)])
@@ -123,8 +128,8 @@ def play(calls: Calls, pick: Random, steps: int) -> None:
     for _ in range(steps):
         names = [each.name for each in calls.oracle.shape.offerings]
         step = pick.choices(
-            ["sign_up", "change", "publish", "expire", "issue", "revoke", "draw", "look"],
-            [10, 7, 2, 2, 2, 0.3, 0.5, 0.5],
+            ["sign_up", "change", "publish", "expire", "issue", "revoke", "draw", "rebuild", "look"],
+            [10, 7, 2, 2, 2, 0.3, 0.5, 1, 0.5],
         )[0]
         if step == "sign_up":
             requests = [_request(calls, pick, pick.choice(names)) for _ in range(pick.randint(1, 4))]
@@ -156,6 +161,8 @@ def play(calls: Calls, pick: Random, steps: int) -> None:
             to_draw = [each.name for each in filter(calls.oracle.is_collecting, calls.oracle.shape.offerings)]
             if to_draw:
                 _draw_collected(calls, pick, to_draw[0])
+        elif step == "rebuild":
+            calls._step(calls._rebuild(pick.random() < 0.5))
         else:
             calls._step(calls._look())
     calls.teardown()
@@ -190,6 +197,7 @@ def _merge(calls: Calls, pick: Random) -> None:
                 calls._step(calls._change("cancel", [(pick.randint(0, 5), "member")]))
         for name in pick.sample(NAMES[:2], 2):
             calls._step(calls._publish(edited(calls.oracle.shape, name, "begun", "own", stage)))
+            _sometimes_rebuild(calls, pick)
     for name in NAMES[:2]:
         # One seat more goes to whoever has waited longest of all whom the pool admits by now.
         calls._step(calls._publish(edited(calls.oracle.shape, name, "capacity", "own", pick.randint(4, 5))))
@@ -229,6 +237,7 @@ def _vote(calls: Calls, pick: Random) -> None:
             calls._step(calls._publish(shape))
         if pick.random() < 0.3:
             calls._step(calls._draw())
+        _sometimes_rebuild(calls, pick)
     calls._step(calls._publish(collected(calls.oracle.shape)))
     while calls.oracle.due():
         calls._step(calls._draw())
@@ -273,6 +282,7 @@ def _compete(calls: Calls, pick: Random) -> None:
     for _ in range(6):
         places = [(pick.randint(0, 6), "member") for _ in range(2)]
         calls._step(calls._change(pick.choice(["cancel", "cancel", "confirm", "decline"]), places))
+        _sometimes_rebuild(calls, pick)
         if pick.random() < 0.3:
             edit = pick.choice([("capacity", "own", 4), ("cancellable", "", False)])
             calls._step(calls._publish(edited(calls.oracle.shape, "two", *edit)))

@@ -7,6 +7,7 @@ import engine
 from api import answers, views
 from api.answer import Answer
 from api.call import Call
+from api.views.ops import State
 from engine import metrics
 from engine.overview import CampaignOverview
 
@@ -59,10 +60,12 @@ async def status(call: Call) -> Answer:
 
 
 def _campaign(overview: CampaignOverview, decisions: dict[str, int]) -> views.CampaignStatus:
-    standing = overview.standing
+    standing, state = overview.standing, _state(overview)
     return views.CampaignStatus(
         campaign=overview.campaign,
-        ready=standing is not None and standing.gate == "open",
+        ready=state == "open",
+        state=state,
+        remedy=None if state in ("open", "unknown") else f"seatrush rebuild {overview.campaign}",
         version=standing.version if standing else 0,
         seq=standing.seq if standing else 0,
         decisions=decisions,
@@ -73,3 +76,13 @@ def _campaign(overview: CampaignOverview, decisions: dict[str, int]) -> views.Ca
         lag_s=overview.pending_s,
         dead_letters=overview.dead_letters,
     )
+
+
+def _state(overview: CampaignOverview) -> State:
+    if overview.standing is None:
+        return "lost" if overview.is_lost else "unknown"
+    match overview.standing.gate:
+        case "open" | "rebuilding" as gate:
+            return gate
+        case _:
+            return "closed"

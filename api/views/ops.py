@@ -1,9 +1,13 @@
 """How the deployment does."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from api.views.values import Count, Seconds
 from engine.config import Durability
+
+State = Literal["open", "closed", "rebuilding", "lost", "unknown"]
 
 
 class CampaignStatus(Struct, frozen=True):
@@ -12,6 +16,10 @@ class CampaignStatus(Struct, frozen=True):
     campaign: str
     ready: bool
     """False for a campaign whose state in Redis is closed, lost, or out of reach: then its numbers are 0."""
+    state: State
+    """`lost` when Redis does not have it, `unknown` when it is out of reach."""
+    remedy: str | None
+    """The command that brings a campaign back which is lost or closed."""
     version: Count
     seq: Count
     decisions: dict[str, int]

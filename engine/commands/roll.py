@@ -3,7 +3,7 @@
 import sys
 
 from engine import receipts
-from engine.commands import audit
+from engine.commands import attachment
 from engine.commands.supervisor import Failed
 from engine.config import Settings
 from engine.ledger.connect import connect
@@ -13,7 +13,7 @@ from engine.runtime import database_url
 
 async def run(settings: Settings, campaign: str) -> int:
     """Print it. Raises supervisor.Failed for a campaign of which nothing is recorded, and receipts.ReceiptKeyError."""
-    audit.demand_ledger(settings)
+    attachment.demand_ledger(settings)
     ledger = connect(database_url(settings))
     try:
         await ledger.open()

@@ -36,6 +36,8 @@ class Definition(Struct, frozen=True):
     offerings: dict[str, OfferingDefinition]
     lottery: Lottery | None = None
     """What the campaign's draws rest on, where it has any."""
+    epoch: int = 1
+    """Of the state that it was read from: in another one the same version may be another document."""
 
     @property
     def campaign(self) -> str:
@@ -118,11 +120,12 @@ def milliseconds(instant: datetime) -> int:
 
 
 def compile_definition(
-    document: documents.Campaign, version: int, lottery: Lottery | None = None
+    document: documents.Campaign, version: int, lottery: Lottery | None = None, epoch: int = 1
 ) -> Definition:
     """Prepare a validated document for deciding."""
     return Definition(
         lottery=lottery,
+        epoch=epoch,
         document=document,
         version=version,
         offerings={

@@ -102,6 +102,13 @@ def headcounts_line(changed: int, actor: str, channel: str, at: int) -> tuple[in
     return at, actor, channel, "headcounts", "", f"{changed} changed"
 
 
+def epoch_line(
+    campaign: str, epoch: int, recorded_seq: int, actor: str, at: int
+) -> tuple[int, str, str, str, str, str]:
+    """The line of the audit trail for a rebuild."""
+    return at, actor, "cli", "rebuilt", campaign, f"epoch {epoch} after event {recorded_seq}"
+
+
 ResultRow = tuple[str, str, int, str, str, str, int, bool, bytes, str, str, str]
 """campaign, offering, place, member, enrollment, pool, pool_place, by_lot, marks, going, next_pool, next_enrollment"""
 

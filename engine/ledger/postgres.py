@@ -95,6 +95,17 @@ class PostgresLedger(reading.Reading):
             if not await connection.fetchval(self._sql["mark_created"], campaign):
                 raise LookupError(f"{campaign} is not registered")
 
+    async def begin_epoch(self, campaign: str, epoch: int, recorded_seq: int, actor: str, at: int) -> bool:
+        """Take the next epoch, as `protocol.Ledger.begin_epoch` says."""
+        async with self._transaction() as connection:
+            await connection.execute(self._sql["lock_campaign"], campaign)
+            if not await connection.fetchval(self._sql["begin_epoch"], campaign, epoch, recorded_seq):
+                return False
+            await connection.execute(self._sql["reopen_rounds"], campaign)
+            line = batch.epoch_line(campaign, epoch + 1, recorded_seq, actor, at)
+            await connection.execute(self._sql["add_trail"], *line)
+            return True
+
     async def record(
         self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]
     ) -> None:

@@ -130,6 +130,13 @@ class Ledger(Protocol):
     async def mark_created(self, campaign: str) -> None:
         """Note that the campaign's state now exists in Redis."""
 
+    async def begin_epoch(self, campaign: str, epoch: int, recorded_seq: int, actor: str, at: int) -> bool:
+        """Take the next epoch for the campaign's state in Redis, if the ledger is still at this epoch and seq.
+
+        Every recorder of the epoch before is fenced off from then on. False when it is elsewhere: of two rebuilds one
+        goes on. Rounds are due again of whose enrollments some are not in the log. The audit trail has a line.
+        """
+
     async def campaigns(self) -> list[Registration]:
         """Every campaign, in order of its name."""
 

@@ -82,6 +82,19 @@ class SqliteLedger(reading.Reading):
 
         await self._write(work)
 
+    async def begin_epoch(self, campaign: str, epoch: int, recorded_seq: int, actor: str, at: int) -> bool:
+        """Take the next epoch, as `protocol.Ledger.begin_epoch` says."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if not connection.execute(self._sql["begin_epoch"], (campaign, epoch, recorded_seq)).rowcount:
+                return False
+            connection.execute(self._sql["reopen_rounds"], (campaign,))
+            line = batch.epoch_line(campaign, epoch + 1, recorded_seq, actor, at)
+            connection.execute(self._sql["add_trail"], line)
+            return True
+
+        return await self._write(work)
+
     async def record(
         self, campaign: str, epoch: int, after_seq: int, batch: Sequence[Event | DeadLetter]
     ) -> None:

@@ -29,6 +29,8 @@ class Catalog:
         self._definitions: dict[str, Definition] = {}
         self._lost: set[str] = set()
         self._loading: dict[str, asyncio.Task[Definition | None]] = {}
+        self._heard: dict[str, int] = {}
+        """The versions in the directory as it was last read."""
 
     def get(self, campaign: str) -> Definition | None:
         """The definition as last read."""
@@ -63,28 +65,32 @@ class Catalog:
 
     async def _load(self, campaign: str) -> Definition | None:
         meta = keys.of(campaign, "META")
-        version, document, lottery = await self._server.ask(
-            meta, lambda client: client.hmget(meta, ["version", "document", "lottery"])
+        epoch, version, document, lottery = await self._server.ask(
+            meta, lambda client: client.hmget(meta, ["epoch", "version", "document", "lottery"])
         )
-        if version is None or document is None:
+        if epoch is None or version is None or document is None:
             self._definitions.pop(campaign, None)
             self._lost.add(campaign)
             return None
         definition = compile_definition(
-            _document.decode(document), int(version), _lottery.decode(lottery) if lottery else None
+            _document.decode(document),
+            int(version),
+            _lottery.decode(lottery) if lottery else None,
+            int(epoch),
         )
         self._definitions[campaign] = definition
         self._lost.discard(campaign)
         return definition
 
     async def refresh(self) -> None:
-        """Read every definition whose version in the directory is not the one at hand."""
+        """Read every definition whose version in the directory is news. After a rebuild it may be an earlier one."""
         versions = await self._server.ask(keys.DIRECTORY, lambda client: client.hgetall(keys.DIRECTORY))
         for name, version in versions.items():
             campaign = name.decode()
-            known = self._definitions.get(campaign)
-            if known is None or known.version < int(version):
+            known, told = self._definitions.get(campaign), int(version)
+            if known is None or (known.version != told and self._heard.get(campaign) != told):
                 await self.load(campaign)
+            self._heard[campaign] = told
 
     async def announce(self, campaign: str, version: int) -> None:
         """Tell every process of a definition's version."""

@@ -56,7 +56,8 @@ class Change(Struct, frozen=True, array_like=True):
 
 
 Request: TypeAlias = Change | tuple[Any, ...]
-"""A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel, wish, code)."""
+"""A change, or a sign-up: (version, member, key, enrollment, offering, wanted, mask, actor, channel, wish, code,
+epoch)."""
 
 NOT_FOUND: Final = Decision("not_found")
 NOT_READY: Final = Decision("not_ready")
@@ -149,7 +150,7 @@ class Decisions:
         member = person.sub
         request = (
             *(definition.version, member, key, next(self._fresh), offering, wanted),
-            *(found.mask(person), member, channel, wish, code),
+            *(found.mask(person), member, channel, wish, code, definition.epoch),
         )
         return await self._ask("sign_up", definition.campaign, request)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from engine.live import keys
-from engine.live.server import Server
+from engine.live.server import NothingRan, Server
 from engine.live.streams import State
 
 SCAN_ENTRIES: Final = 1_000
@@ -25,6 +25,10 @@ class Reading(Struct, frozen=True):
     """The server's time when the reading began, UTC milliseconds."""
     document: bytes
     rules: bytes
+    draws: int
+    """How many have begun."""
+    drawing: int
+    """The number of the one that is being settled, 0 for none."""
     offerings: dict[str, bytes]
     counts: dict[str, int]
     enrollments: dict[str, bytes]
@@ -83,6 +87,8 @@ class Inspector:
             at=seconds * 1000 + microseconds // 1000,
             document=meta.get(b"document", b""),
             rules=meta.get(b"rules", b""),
+            draws=int(meta.get(b"draws", 0)),
+            drawing=int(meta.get(b"drawing", 0)),
             offerings={_text(name): packed for name, packed in offerings.items()},
             counts={_text(name): int(count) for name, count in counts.items()},
             enrollments=await self._hash(campaign, "ENROLLMENTS"),
@@ -111,6 +117,31 @@ class Inspector:
             seq = int(now or 0)
             records += found
         return seq, records
+
+    async def draw(self, campaign: str, offering: str) -> tuple[int, int]:
+        """The numbers of the draw that an offering was or is in, and of the one under way; 0 for none.
+
+        Raises NothingRan also while the campaign is not open.
+        """
+        number, (gate, drawing) = await self._together(
+            campaign,
+            lambda pipeline: (
+                pipeline.hget(keys.of(campaign, "COUNTS"), f"draw/{offering}"),
+                pipeline.hmget(keys.of(campaign, "META"), ["gate", "drawing"]),
+            ),
+        )
+        if gate != b"open":
+            raise NothingRan("the campaign's state is closed or not in Redis")
+        return int(number or 0), int(drawing or 0)
+
+    async def is_still(self, reading: Reading) -> bool:
+        """Whether a campaign is open, and has been since a reading began: nothing was emptied or rebuilt amid it."""
+        state = await self.state(reading.campaign)
+        return (
+            state is not None
+            and (state.epoch, state.gate) == (reading.state.epoch, reading.state.gate)
+            and state.gate == "open"
+        )
 
     async def log(self, campaign: str) -> Log:
         """What is in the campaign's stream, in one step."""

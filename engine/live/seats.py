@@ -18,9 +18,7 @@ _record = msgspec.msgpack.Decoder(Record)
 
 async def confirmed(server: Server, campaign: str, offering: str, names: Sequence[str]) -> dict[str, Seat]:
     """The seats of those who have one. Raises NothingRan, also while the campaign is not open for decisions."""
-    meta = keys.of(campaign, "META")
-    if await server.command(meta, "HGET", meta, "gate") != b"open":
-        raise NothingRan("the campaign's state is closed or not in Redis")
+    epoch = await _open_epoch(server, campaign)
     seats: dict[str, Seat] = {}
     for first in range(0, len(names), ASKED_AT_ONCE):
         listed = await _get(server, campaign, "MEMBERS", names[first : first + ASKED_AT_ONCE])
@@ -31,7 +29,17 @@ async def confirmed(server: Server, campaign: str, offering: str, names: Sequenc
             record = _record.decode(packed) if packed else None
             if record is not None and record.status == "confirmed":
                 seats[record.member] = Seat(enrollment, record.pool)
+    if await _open_epoch(server, campaign) != epoch:
+        raise NothingRan("the campaign was rebuilt meanwhile")
     return seats
+
+
+async def _open_epoch(server: Server, campaign: str) -> bytes:
+    meta = keys.of(campaign, "META")
+    gate, epoch = await server.command(meta, "HMGET", meta, "gate", "epoch")
+    if gate != b"open":
+        raise NothingRan("the campaign's state is closed or not in Redis")
+    return bytes(epoch)
 
 
 async def _get(server: Server, campaign: str, part: str, fields: Sequence[str]) -> list[bytes | None]:

@@ -40,8 +40,9 @@ class StandingReader:
         self._clock = clock
 
     async def read(self, recorded: Mapping[str, tuple[int, int]]) -> dict[str, Standing | None]:
-        """Every campaign's standing, given the (epoch, seq) that the ledger had just now; None where there is none.
+        """Every campaign's standing, given the (epoch, seq) that the ledger had just now; None where its state is lost.
 
+        One that does not answer is left out.
         Raises NothingRan when some calls at once all fail: the server is away, and the others would wait for nothing.
         """
         found: dict[str, Standing | None] = {}
@@ -56,7 +57,8 @@ class StandingReader:
             if len(failures) == len(chunk):
                 raise NothingRan(str(failures[0]))
             for (name, _), answer in zip(chunk, answers, strict=True):
-                found[name] = answer if isinstance(answer, Standing) else None
+                if not isinstance(answer, Exception):
+                    found[name] = answer
         return found
 
     async def _read(

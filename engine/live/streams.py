@@ -32,13 +32,14 @@ class Streams:
         self._server = server
 
     async def state(self, campaign: str) -> State | None:
-        """Where the campaign stands, or None when it has no state in Redis."""
+        """Where the campaign stands, or None when it has no whole state in Redis."""
         meta = keys.of(campaign, "META")
-        epoch, seq, version, gate = await self._server.ask(
+        fields = await self._server.ask(
             meta, lambda client: client.hmget(meta, ["epoch", "seq", "version", "gate"])
         )
-        if gate is None:
+        if None in fields:
             return None
+        epoch, seq, version, gate = fields
         return State(int(epoch), int(seq), int(version), gate.decode())
 
     async def read(self, campaign: str, epoch: int, after_seq: int, entries_max: int) -> list[Entry]:

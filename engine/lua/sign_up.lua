@@ -4,15 +4,16 @@
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV 1  msgpack array of requests: {version, member, key or "", enrollment, offering, wanted pool or "",
 --         mask (domain/eligibility.py: for each pool, from which stage on by attributes), actor, channel,
---         wish (its rank in a draw; 0 for the next of the member's), invitation code's id or ""}
+--         wish (its rank in a draw; 0 for the next of the member's), invitation code's id or "", the version's epoch}
 -- ARGV 2  the number of events that may wait in the stream for the ledger
 -- Output  {decided, answers} with one answer for each request, in order; or {not_ready}, {behind}
 -- Events  enrolled, for each success; and what time brought about before
 --
 -- @include state records codes commit seats waiting advance answers first_come
 
-local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL, WISH, CODE =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL, WISH, CODE, EPOCH =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local epoch_now = tonumber(epoch)
 
 -- What the first success under the request's key was answered with, as in REQUESTS; nil when there was none.
 local function first_answer_of(request, live)
@@ -327,7 +328,7 @@ local function has_had_its_draw(offering)
 end
 
 local function decide(request)
-  if request[VERSION] ~= version then
+  if request[VERSION] ~= version or request[EPOCH] ~= epoch_now then
     return refuse(Outcome.STALE)
   end
   local live = live_of(request[MEMBER])

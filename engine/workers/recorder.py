@@ -108,13 +108,16 @@ class Recorder:
         ledger fences one of the two off.
         """
         for registration in await self._ledger.campaigns():
-            campaign = registration.campaign
-            while not await self._ledger.link(campaign, registration.recorded_seq):
-                pass
-            await self._look(registration)
-            while campaign in self._cursors and await self._record_next(campaign):
-                pass
-            await self._streams.release(campaign, self.name, self._holder)
+            await self.drain(registration)
+            await self._streams.release(registration.campaign, self.name, self._holder)
+
+    async def drain(self, registration: Registration) -> None:
+        """Record what is left of one campaign, as far as no other recorder is at work on it."""
+        while not await self._ledger.link(registration.campaign, registration.recorded_seq):
+            pass
+        await self._look(registration)
+        while registration.campaign in self._cursors and await self._record_next(registration.campaign):
+            pass
 
     async def _take_leases(self) -> None:
         registrations = await self._ledger.campaigns()
@@ -200,13 +203,18 @@ class Recorder:
             logger.warning("%s: what was recorded last cannot be read: %s", campaign, error)
             return error
         decoded = [_decode(campaign, entry) for entry in entries]
-        if not _is_consecutive(decoded, cursor):
+        if decoded[0].epoch > cursor.epoch:
+            # It was rebuilt; where the ledger stands now is looked at anew.
+            self._forget([campaign])
+            return None
+        consecutive = list(_consecutive(decoded, cursor))
+        if not consecutive:
             logger.error("%s: the stream has no event %d: recording stops here", campaign, cursor.seq + 1)
             metrics.RECORDER_GAPS.labels(campaign).inc()
             self._paused_until_s[campaign] = self._clock.monotonic_s() + GAP_PAUSE_S
             del self._cursors[campaign]
             return None
-        return Batch(campaign, cursor.epoch, cursor.seq, decoded)
+        return Batch(campaign, cursor.epoch, cursor.seq, consecutive)
 
     async def _goes_on(self, campaign: str, cursor: Cursor) -> bool:
         """Whether what was just read is the continuation of what is recorded.
@@ -306,8 +314,9 @@ def _decode(campaign: str, entry: Entry) -> Event | DeadLetter:
         return DeadLetter(campaign, epoch, seq, entry.fields, str(error))
 
 
-def _is_consecutive(batch: Sequence[Event | DeadLetter], cursor: Cursor) -> bool:
-    return all(
-        event.epoch == cursor.epoch and event.seq == seq
-        for seq, event in enumerate(batch, start=cursor.seq + 1)
-    )
+def _consecutive(batch: Sequence[Event | DeadLetter], cursor: Cursor) -> Iterator[Event | DeadLetter]:
+    """What comes right after the cursor, up to the first gap."""
+    for seq, event in enumerate(batch, start=cursor.seq + 1):
+        if (event.epoch, event.seq) != (cursor.epoch, seq):
+            return
+        yield event

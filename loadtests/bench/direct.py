@@ -83,7 +83,7 @@ def sign_ups(requests: int, entries: int, *, keyed: bool = True) -> list[bytes]:
 
 def _sign_up(key: str) -> tuple[Any, ...]:
     member = f"m-{secrets.token_hex(7)}"
-    return (1, member, key, secrets.token_urlsafe(12), "seats", "", "1", member, "http", 0, "")
+    return (1, member, key, secrets.token_urlsafe(12), "seats", "", "1", member, "http", 0, "", 1)
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from tests.api.client import (
     written,
 )
 from tests.api.redis_proxy import RedisProxy, between
+from tests.rebuilds import rebuild
 from tests.stand import campaign, offering
 
 SIGN_UP = f"{HERE}/offerings/soap/enrollments"
@@ -259,3 +260,27 @@ async def test_the_ledger_is_away(
         await client.record()
         listed = (await client.get("/v1/me/enrollments", MEMBER)).json
         assert listed["enrollments"] == [given.json]
+
+
+async def test_an_emptied_redis_decides_nothing_until_it_is_rebuilt(client: Client) -> None:
+    """The very next sign-up is refused; once the command is through, a process that runs goes on by itself."""
+    first = await client.sign_up("m1", key="k")
+    await client.record()
+    await client.stand.runtime.server.client.flushall()
+    assert is_503(await client.sign_up(MEMBER, key=CANARY), "not_ready")
+    assert is_503(await client.ask("PUT", HERE, ORGANIZER, body=written(offering("tea"))), "not_ready")
+    assert is_503(await client.get(HERE), "not_ready")
+    (told,) = (await client.get("/v1/ops/status", OPS)).json["campaigns"]
+    assert (told["ready"], told["state"], told["remedy"]) == (False, "lost", "seatrush rebuild autumn")
+    async with client.another() as late:
+        # This one never knew it.
+        assert is_503(await late.sign_up(MEMBER, key=CANARY), "not_ready")
+        await rebuild(client.stand)
+        again = await client.sign_up("m1", key="k")
+        assert (again.status, again.body) == (first.status, first.body)
+        assert (await client.sign_up(MEMBER, key=CANARY)).json["seats"] == [2]
+        await late.stand.runtime.catalog.refresh()
+        replayed = await late.sign_up(MEMBER, key=CANARY)
+        assert (replayed.status, replayed.json["seats"]) == (201, [2])
+    (told,) = (await client.get("/v1/ops/status", OPS)).json["campaigns"]
+    assert (told["ready"], told["state"], told["remedy"]) == (True, "open", None)

@@ -93,6 +93,8 @@ async def test_status_follows_the_campaign(client: Client) -> None:
     assert told == {
         "campaign": name,
         "ready": True,
+        "state": "open",
+        "remedy": None,
         "version": 1,
         "seq": 6,
         "decisions": {"confirmed": 2, "waitlisted": 1, "sold_out": 1},

@@ -14,7 +14,7 @@ from engine.audit import Audit
 from engine.live import cluster as live_cluster
 from engine.live import keys
 from engine.live.decisions import Decision
-from tests import redis_cluster
+from tests import rebuilds, redis_cluster
 from tests.redis_cluster import RedisCluster, slot_of
 from tests.stand import Stand, campaign, offering, open_stand
 
@@ -436,3 +436,15 @@ async def test_what_waits_for_a_replica_is_known_at_each_step_of_a_move(
     assert {step: each.enrollment for step, each in told.items()} == dict.fromkeys(
         ("migrating", "moved", "taken", "done"), first.enrollment
     )
+
+
+async def test_a_campaign_is_rebuilt_on_its_shard(sharded: Stand) -> None:
+    await sharded.publish(campaign())
+    given = await sharded.sign_up("m1")
+    await rebuilds.record(sharded)
+    before = await rebuilds.state(sharded)
+    await rebuilds.lose(sharded)
+    assert (await sharded.sign_up("m2")).outcome == "not_ready"
+    await rebuilds.rebuild(sharded)
+    assert await rebuilds.state(sharded) == before
+    assert (await sharded.sign_up("m1")).enrollment == given.enrollment

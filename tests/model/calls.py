@@ -35,6 +35,7 @@ from engine.live.decisions import Change, Decision
 from engine.publishing import Published
 from engine.receipts import Receipts, Signer
 from engine.workers.recorder import Recorder
+from tests import rebuilds
 from tests.model import oracle
 from tests.model.documents import (
     CHANGES,
@@ -85,6 +86,7 @@ class Calls(RuleBasedStateMachine):
         super().__init__()
         self.name = ""
         self.oracle = Oracle(Shape(()), UNITS)
+        self.epoch = 1
         self.seq = 0
         self.version = 0
         self.records: dict[str, Record] = {}
@@ -140,6 +142,10 @@ class Calls(RuleBasedStateMachine):
         if closed:
             self._step(self._publish(collected(self.oracle.shape)))
         self._step(self._draw())
+
+    @rule(lost=st.booleans())
+    def rebuild(self, lost: bool) -> None:
+        self._step(self._rebuild(lost))
 
     @rule()
     def look(self) -> None:
@@ -289,6 +295,21 @@ class Calls(RuleBasedStateMachine):
             # An offer that follows one that is over may be over as well by now; its time began when that was seen.
             self.oracle.overdue += [each.enrollment for each in ending]
 
+    async def _rebuild(self, lost: bool) -> None:
+        """Every key is again what it was, also where all of them were lost."""
+        stand = self.bench.stand
+        # What was brought nearer comes about first: the log does not know of it.
+        self.oracle.pass_time()
+        await stand.decisions.advance(self.name)
+        await self._heard()
+        before = await rebuilds.state(stand, self.name)
+        if lost:
+            await rebuilds.record(stand)
+            await rebuilds.lose(stand, self.name)
+        self.epoch = (await rebuilds.rebuild(stand, self.name)).epoch
+        assert await rebuilds.state(stand, self.name) == before
+        await self._heard()
+
     async def _draw(self) -> None:
         runtime = self.bench.stand.runtime
         definition = runtime.catalog.get(self.name)
@@ -362,7 +383,7 @@ class Calls(RuleBasedStateMachine):
     async def _heard(self, *, ordered: bool = True) -> None:
         """The log has what the model tells, with no gap, and the state is one that may be."""
         runtime = self.bench.stand.runtime
-        entries = await runtime.streams.read(self.name, 1, self.seq, 10_000)
+        entries = await runtime.streams.read(self.name, self.epoch, self.seq, 10_000)
         log = [events.decode(self.name, entry.id, entry.fields) for entry in entries]
         assert [event.seq for event in log] == list(range(self.seq + 1, self.seq + 1 + len(log)))
         self.seq += len(log)

@@ -15,6 +15,30 @@ INSERT INTO cursors (campaign, consumer) VALUES ($1, 'recorder')
 UPDATE campaigns SET created = true WHERE campaign = $1
 RETURNING campaign
 
+-- lock_campaign --
+-- Wait for recorders that are at work on the campaign; the next see what comes of this transaction.
+SELECT 1 FROM campaigns WHERE campaign = $1 FOR UPDATE
+
+-- begin_epoch --
+-- The next epoch; no row when the campaign is not in epoch $2, or its cursor not at $3.
+UPDATE campaigns SET epoch = epoch + 1
+WHERE campaign = $1 AND epoch = $2
+    AND EXISTS (SELECT 1 FROM cursors WHERE campaign = $1 AND consumer = 'recorder' AND recorded_seq = $3)
+RETURNING campaign
+
+-- reopen_rounds --
+-- Those who go on from a round were enrolled, and the log that says so is lost: they are to be enrolled once more.
+UPDATE rounds SET done = false
+WHERE campaign = $1 AND following <> '' AND done AND EXISTS (
+    SELECT 1 FROM results
+    WHERE results.campaign = rounds.campaign AND results.offering = rounds.offering AND going <> ''
+        AND NOT EXISTS (
+            SELECT 1 FROM enrollments
+            WHERE enrollments.member = results.member AND enrollments.campaign = results.campaign
+                AND enrollments.offering = rounds.following
+        )
+)
+
 -- campaigns --
 -- Every campaign, or one, with the recorder's cursor.
 SELECT campaign, unit, epoch, created, recorded_seq

@@ -13,6 +13,25 @@ INSERT INTO cursors (campaign, consumer) VALUES (?1, 'recorder')
 -- Note that the campaign's state exists in Redis.
 UPDATE campaigns SET created = 1 WHERE campaign = ?1
 
+-- begin_epoch --
+-- The next epoch; no row when the campaign is not in epoch ?2, or its cursor not at ?3.
+UPDATE campaigns SET epoch = epoch + 1
+WHERE campaign = ?1 AND epoch = ?2
+    AND EXISTS (SELECT 1 FROM cursors WHERE campaign = ?1 AND consumer = 'recorder' AND recorded_seq = ?3)
+
+-- reopen_rounds --
+-- Those who go on from a round were enrolled, and the log that says so is lost: they are to be enrolled once more.
+UPDATE rounds SET done = 0
+WHERE campaign = ?1 AND following <> '' AND done = 1 AND EXISTS (
+    SELECT 1 FROM results
+    WHERE results.campaign = rounds.campaign AND results.offering = rounds.offering AND going <> ''
+        AND NOT EXISTS (
+            SELECT 1 FROM enrollments
+            WHERE enrollments.member = results.member AND enrollments.campaign = results.campaign
+                AND enrollments.offering = rounds.following
+        )
+)
+
 -- campaigns --
 -- Every campaign, or one, with the recorder's cursor.
 SELECT campaign, unit, epoch, created, recorded_seq
