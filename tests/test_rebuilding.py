@@ -114,16 +114,16 @@ async def test_what_only_redis_knew_is_gone_and_never_sold_twice(stand: Stand) -
         campaign(offering(pools=[{"pool": "other", "capacity": 9}, {"pool": "open", "capacity": 2}]))
     )
     await stand.sign_up("m2", wanted="other")
-    await lose(stand)
-    rebuilt = await rebuild(stand)
-    assert (rebuilt.seq, rebuilt.enrollments) == (3, 1)
-    # This process still has version 2 of the state before, in which the first pool was another.
-    newest = campaign(offering(pools=[{"pool": "open", "capacity": 2}, {"pool": "mine", "capacity": 1,
-        "eligible": {"units": ["elsewhere"]}}]))  # fmt: skip
     other = stand.runtime.catalog.get(CAMPAIGN)
     assert other is not None
     assert other.version == 2
+    await lose(stand)
+    rebuilt = await rebuild(stand)
+    assert (rebuilt.seq, rebuilt.enrollments) == (3, 1)
+    newest = campaign(offering(pools=[{"pool": "open", "capacity": 2}, {"pool": "mine", "capacity": 1,
+        "eligible": {"units": ["elsewhere"]}}]))  # fmt: skip
     await stand.publish(newest)
+    # As a process that still has version 2 of the state before, in which the first pool was another.
     stand.runtime.catalog._definitions[CAMPAIGN] = other
     decisions = [await stand.sign_up(f"m{number}") for number in (2, 3)]
     assert [each.outcome for each in decisions] == ["confirmed", "sold_out"]
