@@ -108,6 +108,7 @@ def test_at_rest_it_records_what_is_left_and_leaves_nothing_running(
         # As if the last event had not been recorded.
         last = ledger.execute("SELECT max(seq) FROM events").fetchone()[0]
         for statement in (
+            "DELETE FROM chain WHERE seq = ?1",
             "DELETE FROM events WHERE seq = ?1",
             "DELETE FROM seats WHERE seq = ?1",
             "DELETE FROM enrollments WHERE seq = ?1",
