@@ -86,13 +86,18 @@ class Drawing:
     """The draws of all campaigns."""
 
     def __init__(
-        self, server: Server, ledger: Ledger, decisions: Decisions, clock: Clock, backlog_entries_max: int
+        self,
+        server: Server,
+        ledger: Ledger,
+        decisions: Decisions,
+        clock: Clock,
+        backlog_entries_max: Callable[[], int],
     ) -> None:
         self._server = server
         self._ledger = ledger
         self._decisions = decisions
         self._clock = clock
-        self._backlog = backlog_entries_max
+        self._backlog_entries_max = backlog_entries_max
         self._inspector = Inspector(server)
         self._last: tuple[str, int, bytes | None] = ("", 0, None)
 
@@ -154,7 +159,7 @@ class Drawing:
         standing = await self._standing(campaign)
         if standing.lottery is None or not self._is_due(standing):
             return False
-        begun = await self._call("draw", campaign, "begin")
+        begun = await self._call("draw", campaign, "begin", "", "", self._backlog_entries_max())
         if begun is None:
             return False
         number = begun.number
@@ -200,7 +205,7 @@ class Drawing:
         while settled < len(results):
             part = _encode(results[settled : settled + SETTLED_AT_ONCE])
             now, _ = await asyncio.gather(
-                self._call("settle", campaign, number, settled, part, self._backlog),
+                self._call("settle", campaign, number, settled, part, self._backlog_entries_max()),
                 asyncio.sleep(SETTLE_EVERY_S),
             )
             if now is None or now.number != number or now.settled <= settled:

@@ -8,7 +8,7 @@ import asyncio
 import csv
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Final
@@ -79,14 +79,14 @@ class Ladder:
         catalog: Catalog,
         decisions: Decisions,
         clock: Clock,
-        backlog_entries_max: int,
+        backlog_entries_max: Callable[[], int],
     ) -> None:
         self._server = server
         self._ledger = ledger
         self._catalog = catalog
         self._decisions = decisions
         self._clock = clock
-        self._backlog = backlog_entries_max
+        self._backlog_entries_max = backlog_entries_max
         # One file at a time, also when whoever brought it is gone.
         self._reader = ThreadPoolExecutor(1, "results")
         self._room = BoundedSemaphore(IMPORTS_MAX)
@@ -227,7 +227,7 @@ class Ladder:
         status, facts = await self._decisions.command(
             "assign",
             decided.campaign,
-            *(decided.next, _encode(rows), decided.actor, decided.channel, self._backlog),
+            *(decided.next, _encode(rows), decided.actor, decided.channel, self._backlog_entries_max()),
         )
         if status == outcome.DECIDED:
             self._decisions.hear(decided.campaign, facts[0])

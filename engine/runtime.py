@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from operator import attrgetter
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from engine import metrics
+from engine.backlog import Backlog
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, cluster_nodes, redact
+from engine.disk import Disk
 from engine.drawing import Drawing
 from engine.invitations import Invitations
 from engine.ladder import Ladder
@@ -61,6 +65,7 @@ class Runtime(Struct, frozen=True):
     explainer: Explainer
     overview: OverviewReader
     fsync: FsyncProbe
+    backlog: Backlog
 
     async def load_definitions(self) -> None:
         """Read the definition of every campaign that the ledger or the directory knows.
@@ -100,6 +105,15 @@ def redis_url(settings: Settings) -> str:
 def database_url(settings: Settings) -> str:
     """The ledger: by URL, or the embedded one's file."""
     return settings.database_url or f"sqlite:///{(settings.data / EMBEDDED_LEDGER).resolve()}"
+
+
+def _written(settings: Settings) -> list[Path]:
+    """The directories of this machine in which the embedded Redis and a SQLite ledger write."""
+    embedded = settings.redis_url is None or settings.database_url is None
+    directories = [settings.data] if embedded else []
+    if settings.database_url and settings.database_url.startswith("sqlite:"):
+        directories.append(Path(urlsplit(settings.database_url).path).parent)
+    return directories
 
 
 def _server(settings: Settings) -> Server:
@@ -159,7 +173,10 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             settings.waiting_s_max,
             settings.decision_timeout_s,
         )
-        decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observer)
+        backlog = Backlog(
+            settings.backlog_entries_max, Disk(_written(settings), settings.disk_free_min, clock)
+        )
+        decisions = Decisions(server, catalog, limits, backlog.entries_max, _observer)
         stack.push_async_callback(decisions.drain)
         streams = Streams(server)
         yield Runtime(
@@ -171,11 +188,12 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             decisions=decisions,
             counts=CountsReader(server, decisions, clock),
             streams=streams,
-            publisher=Publisher(server, ledger, catalog, decisions, clock),
-            drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
-            invitations=Invitations(server, decisions, settings.backlog_entries_max),
-            ladder=Ladder(server, ledger, catalog, decisions, clock, settings.backlog_entries_max),
+            publisher=Publisher(server, ledger, catalog, decisions, clock, backlog.entries_max),
+            drawing=Drawing(server, ledger, decisions, clock, backlog.entries_max),
+            invitations=Invitations(server, decisions, backlog.entries_max),
+            ladder=Ladder(server, ledger, catalog, decisions, clock, backlog.entries_max),
             explainer=Explainer(ledger, streams, catalog, clock),
             overview=OverviewReader(server, ledger, clock),
             fsync=FsyncProbe(server),
+            backlog=backlog,
         )

@@ -9,11 +9,19 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 
-BASE: Final = {"engine.domain", "engine.config", "engine.clock", "engine.metrics", "engine.lock"}
+BASE: Final = {
+    "engine.domain",
+    "engine.config",
+    "engine.clock",
+    "engine.disk",
+    "engine.metrics",
+    "engine.lock",
+}
 WORK: Final = BASE | {
     "engine.live",
     "engine.ledger",
     "engine.audit",
+    "engine.backlog",
     "engine.conducting",
     "engine.drawing",
     "engine.invitations",
@@ -33,6 +41,8 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.domain": {"engine.domain"},
     "engine.config": set(),
     "engine.clock": set(),
+    "engine.disk": {"engine.clock"},
+    "engine.backlog": {"engine.disk"},
     "engine.metrics": set(),
     "engine.lock": set(),
     "engine.live": BASE | {"engine.live"},

@@ -82,7 +82,7 @@ def _ignore(landed: Landed[Decision]) -> None:
 class Decisions:
     """Every verb on every campaign. Refusals are values: nothing here raises because a request is refused.
 
-    `backlog_entries_max` is how many events may wait for the ledger before sales stop; `observer` makes, for a verb
+    `backlog_entries_max` says how many events may wait for the ledger before sales stop; `observer` makes, for a verb
     and a campaign, what is told of each batch that was answered.
     """
 
@@ -91,13 +91,13 @@ class Decisions:
         server: Server,
         catalog: Catalog,
         limits: Limits,
-        backlog_entries_max: int,
+        backlog_entries_max: Callable[[], int],
         observer: Callable[[str, str], Callable[[Landed[Decision]], None]] = lambda verb, campaign: _ignore,
     ) -> None:
         self._server = server
         self._catalog = catalog
         self._limits = limits
-        self._backlog = str(backlog_entries_max)
+        self._backlog_entries_max = backlog_entries_max
         self._observer = observer
         self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
         self._newest_seq: dict[str, int] = {}
@@ -245,7 +245,7 @@ class Decisions:
 
     def _sender(self, verb: str, campaign: str) -> Callable[[list[Request]], Awaitable[list[Decision]]]:
         async def send(batch: list[Request]) -> list[Decision]:
-            answers = await self._send(verb, campaign, [_encode(batch), self._backlog])
+            answers = await self._send(verb, campaign, [_encode(batch), str(self._backlog_entries_max())])
             if isinstance(answers, Decision):
                 answers = [answers] * len(batch)
             return answers

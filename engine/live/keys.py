@@ -6,7 +6,7 @@ from typing import Final
 PREFIX: Final = "seatrush"
 
 PARTS: Final = (
-    "META",  # hash: epoch, seq, version, gate, rules, document; of draws: lottery, draw_at, draws, drawing, settled
+    "META",  # hash: epoch, seq, recorded, version, gate, rules, document, lottery, draw_at, draws, drawing, settled
     "OFFERINGS",  # hash: offering -> msgpack map (domain.definition.PackedOffering)
     "COUNTS",  # hash: taken/<offering>/<pool>, mark/…, and waiting/<offering>, entered/…, draw/…, met/… -> integer
     "FREE",  # sorted set by name: <offering>/<pool>/<seat>, the free numbers below the mark
