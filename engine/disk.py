@@ -25,30 +25,30 @@ class Disk:
         self._directories = directories
         self._clock = clock
         self._look_at_s = 0.0
-        self._short = False
+        self._short: set[Path] = set()
 
-    def free_bytes(self) -> int | None:
-        """What is left on the fullest, 0 where it cannot be asked; None without a directory."""
-        return min((_free_bytes(directory) for directory in self._directories), default=None)
+    def free_bytes(self) -> dict[Path, int]:
+        """What is left under each directory; 0 where it cannot be asked."""
+        return {directory: _free_bytes(directory) for directory in self._directories}
 
     def is_short(self) -> bool:
         """Whether less is left than has to be, as of `LOOK_EVERY_S` ago at most."""
         now_s = self._clock.monotonic_s()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_EVERY_S
-            free = self.free_bytes()
-            self._note(free is not None and free < self.free_min_bytes, free)
-        return self._short
+            for directory, free in self.free_bytes().items():
+                self._note(directory, free)
+        return bool(self._short)
 
-    def _note(self, short: bool, free: int | None) -> None:
-        if short and not self._short:
+    def _note(self, directory: Path, free: int) -> None:
+        if free < self.free_min_bytes and directory not in self._short:
+            self._short.add(directory)
             logger.error(
-                "the disk has %s bytes left, less than the %s of SEATRUSH_DISK_FREE_MIN: sales stop",
-                *(free, self.free_min_bytes),
+                "%s has %d bytes left, less than SEATRUSH_DISK_FREE_MIN: sales stop", directory, free
             )
-        elif self._short and not short:
-            logger.warning("the disk has %s bytes left: sales go on", free)
-        self._short = short
+        elif free >= self.free_min_bytes and directory in self._short:
+            self._short.remove(directory)
+            logger.warning("%s has %d bytes left, enough again", directory, free)
 
 
 def _free_bytes(directory: Path) -> int:

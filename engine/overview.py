@@ -4,6 +4,7 @@ import logging
 
 from msgspec import Struct
 
+from engine.backlog import Backlog
 from engine.clock import Clock
 from engine.ledger.protocol import Ledger, Registration, Unavailable
 from engine.live.server import Server
@@ -22,6 +23,8 @@ class CampaignOverview(Struct, frozen=True):
     """Events that are not in the ledger yet; it may have come a little further since it was asked."""
     pending_s: float | None
     """The age of the oldest of them when the ledger was asked, 0 for none; None when it is not known."""
+    backlog_share: float
+    """The part of the events that may wait for the ledger which do; at 1.0 sales have stopped."""
     dead_letters: int
 
 
@@ -36,9 +39,10 @@ class Overview(Struct, frozen=True):
 class OverviewReader:
     """Reads the overview: two queries of the ledger and one call of Redis for each campaign."""
 
-    def __init__(self, server: Server, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, server: Server, ledger: Ledger, clock: Clock, backlog: Backlog) -> None:
         self._standings = StandingReader(server, clock)
         self._ledger = ledger
+        self._backlog = backlog
         self._registrations: list[Registration] | None = None
         self._dead_letters: dict[str, int] = {}
 
@@ -49,9 +53,7 @@ class OverviewReader:
         standings = await self._standings.read(
             {each.campaign: (each.epoch, each.recorded_seq) for each in created}
         )
-        return Overview(
-            [_campaign(each, standings[each.campaign], self._dead_letters) for each in created], ledger_ready
-        )
+        return Overview([self._campaign(each, standings[each.campaign]) for each in created], ledger_ready)
 
     async def _ask_the_ledger(self) -> bool:
         try:
@@ -65,15 +67,13 @@ class OverviewReader:
             return False
         return True
 
-
-def _campaign(
-    registration: Registration, standing: Standing | None, dead_letters: dict[str, int]
-) -> CampaignOverview:
-    name, pending, age_s = registration.campaign, 0, None
-    if standing is not None:
-        pending = max(0, standing.seq - registration.recorded_seq)
-        if not pending:
-            age_s = 0.0
-        elif standing.pending_ms is not None:
-            age_s = standing.pending_ms / 1000
-    return CampaignOverview(name, standing, pending, age_s, dead_letters.get(name, 0))
+    def _campaign(self, registration: Registration, standing: Standing | None) -> CampaignOverview:
+        name, pending, age_s = registration.campaign, 0, None
+        if standing is not None:
+            pending = max(0, standing.seq - registration.recorded_seq)
+            if not pending:
+                age_s = 0.0
+            elif standing.pending_ms is not None:
+                age_s = standing.pending_ms / 1000
+        share, letters = self._backlog.share(pending), self._dead_letters.get(name, 0)
+        return CampaignOverview(name, standing, pending, age_s, share, letters)

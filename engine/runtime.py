@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -18,10 +17,11 @@ from engine.disk import Disk
 from engine.drawing import Drawing
 from engine.invitations import Invitations
 from engine.ladder import Ladder
-from engine.ledger.connect import connect
+from engine.ledger.connect import connect, sqlite_file
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
 from engine.live.cluster import Cluster
+from engine.live.condition import ConditionReader
 from engine.live.counts import CountsReader
 from engine.live.decisions import Decision, Decisions
 from engine.live.fsync import FsyncProbe
@@ -66,6 +66,7 @@ class Runtime(Struct, frozen=True):
     overview: OverviewReader
     fsync: FsyncProbe
     backlog: Backlog
+    conditions: ConditionReader
 
     async def load_definitions(self) -> None:
         """Read the definition of every campaign that the ledger or the directory knows.
@@ -83,7 +84,7 @@ class Runtime(Struct, frozen=True):
         tasks: list[Task] = [
             recorder,
             Promoter(self.decisions, self.ledger, self.clock),
-            Watcher(self.overview),
+            Watcher(self.overview, self.conditions, self.backlog.disk, self.clock),
             Drawer(self.drawing, self.ledger, self.clock),
             Apportioner(self.publisher, self.catalog, self.ledger, self.clock),
             Advancer(self.ladder, self.ledger),
@@ -109,11 +110,10 @@ def database_url(settings: Settings) -> str:
 
 def _written(settings: Settings) -> list[Path]:
     """The directories of this machine in which the embedded Redis and a SQLite ledger write."""
-    embedded = settings.redis_url is None or settings.database_url is None
-    directories = [settings.data] if embedded else []
-    if settings.database_url and settings.database_url.startswith("sqlite:"):
-        directories.append(Path(urlsplit(settings.database_url).path).parent)
-    return directories
+    found = [settings.data.resolve()] if settings.redis_url is None else []
+    if file := sqlite_file(database_url(settings)):
+        found.append(file.resolve().parent)
+    return list(dict.fromkeys(found))
 
 
 def _server(settings: Settings) -> Server:
@@ -193,7 +193,8 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             invitations=Invitations(server, decisions, backlog.entries_max),
             ladder=Ladder(server, ledger, catalog, decisions, clock, backlog.entries_max),
             explainer=Explainer(ledger, streams, catalog, clock),
-            overview=OverviewReader(server, ledger, clock),
+            overview=OverviewReader(server, ledger, clock, backlog),
             fsync=FsyncProbe(server),
             backlog=backlog,
+            conditions=ConditionReader(server),
         )

@@ -42,7 +42,9 @@ def leave(monkeypatch: pytest.MonkeyPatch, **blocks: int) -> None:
 
 def test_the_fullest_counts(monkeypatch: pytest.MonkeyPatch, clock: Turned) -> None:
     leave(monkeypatch, redis=7, ledger=5)
-    assert Disk([Path("redis"), Path("ledger")], 0, clock).free_bytes() == 50
+    disk = Disk([Path("redis"), Path("ledger")], 60, clock)
+    assert disk.free_bytes() == {Path("redis"): 70, Path("ledger"): 50}
+    assert disk.is_short()
 
 
 @pytest.mark.parametrize(("free_min", "short"), [(0, False), (50, False), (51, True)])
@@ -55,7 +57,7 @@ def test_short_is_less_than_the_least(
 
 def test_without_a_directory_it_is_never_short(clock: Turned) -> None:
     disk = Disk([], 1, clock)
-    assert (disk.free_bytes(), disk.is_short()) == (None, False)
+    assert (disk.free_bytes(), disk.is_short()) == ({}, False)
 
 
 def test_what_cannot_be_asked_is_short(monkeypatch: pytest.MonkeyPatch, clock: Turned) -> None:
@@ -75,7 +77,7 @@ def test_it_comes_and_goes_and_is_told_once(
         seen.append(disk.is_short())
     assert seen == [False, True, True, False]
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
-    assert "40 bytes left" in caplog.records[0].getMessage()
+    assert "data has 40 bytes left" in caplog.records[0].getMessage()
 
 
 def test_it_is_not_looked_at_for_every_request(monkeypatch: pytest.MonkeyPatch, clock: Turned) -> None:
@@ -95,8 +97,8 @@ def test_it_is_not_looked_at_for_every_request(monkeypatch: pytest.MonkeyPatch, 
         (None, None, ["/d"]),
         (None, "postgresql://u@h/n", ["/d"]),
         ("redis://h:1/0", None, ["/d"]),
-        ("redis://h:1/0", "sqlite:///srv/ledger/l.db", ["/srv/ledger"]),
-        (None, "sqlite:///srv/ledger/l.db", ["/d", "/srv/ledger"]),
+        ("redis://h:1/0", "sqlite:////srv/ledger/l.db", ["/srv/ledger"]),
+        (None, "sqlite:////srv/ledger/l.db", ["/d", "/srv/ledger"]),
         ("redis://h:1/0", "postgresql://u@h/n", []),
     ],
 )

@@ -52,7 +52,7 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.drawing": BASE | {"engine.conducting", "engine.live", "engine.ledger"},
     "engine.invitations": BASE | {"engine.live"},
     "engine.ladder": BASE | {"engine.live", "engine.ledger", "engine.tables"},
-    "engine.overview": BASE | {"engine.live", "engine.ledger"},
+    "engine.overview": BASE | {"engine.backlog", "engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
     "engine.tables": {"engine.domain", "engine.workbook"},
     "engine.replay": BASE | {"engine.ledger"},

@@ -33,7 +33,7 @@ async def expose_metrics(call: Call) -> Answer:
 async def status(call: Call) -> Answer:
     """GET /ops/status."""
     runtime = call.api.runtime
-    durability = runtime.settings.durability
+    durability, disk = runtime.settings.durability, runtime.backlog.disk
     overview = await runtime.overview.read()
     fsync_s = await runtime.fsync.median() if durability == "fsync" else None
     totals = await asyncio.to_thread(metrics.totals)
@@ -51,6 +51,12 @@ async def status(call: Call) -> Answer:
             fsync_s=fsync_s,
             durability=durability,
             ledger_ready=overview.ledger_ready,
+            redis={
+                node: views.RedisStatus(round(each.memory_share, 4), each.aof_bytes, each.persists, each.up_s)
+                for node, each in (await runtime.conditions.read()).items()
+            },
+            disk_free_bytes=min(disk.free_bytes().values(), default=None),
+            disk_free_min_bytes=disk.free_min_bytes,
             build=engine.__version__,
         )
     )
@@ -69,5 +75,6 @@ def _campaign(overview: CampaignOverview, decisions: dict[str, int]) -> views.Ca
         stream_entries=standing.stream_entries if standing else 0,
         pending_entries=overview.pending_entries,
         lag_s=overview.pending_s,
+        backlog_share=round(overview.backlog_share, 4),
         dead_letters=overview.dead_letters,
     )

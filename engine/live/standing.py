@@ -30,6 +30,12 @@ class Standing(Struct, frozen=True):
     stream_entries: int
     pending_ms: int | None
     """How long the oldest event that was not recorded had waited when the reading began; None for none."""
+    overdue_ms: int
+    """How long the first of what time brings about has been due, 0 for none: see workers/promoter.py."""
+    draw_overdue_ms: int
+    """How long a draw has been due that has not begun, 0 for none."""
+    drawing: int
+    """The number of the draw under way, 0 for none."""
 
 
 class StandingReader:
@@ -70,7 +76,7 @@ class StandingReader:
             return error
         if status.decode() != outcome.DECIDED:
             return None
-        gate, epoch, version, seq, taken, waiting, entries, pending = values
+        gate, epoch, version, seq, taken, waiting, entries, pending, overdue, draw_overdue, drawing = values
         return Standing(
             gate.decode(),
             int(epoch),
@@ -80,4 +86,7 @@ class StandingReader:
             waiting,
             entries,
             max(0, int(float(pending)) - since_ms) if pending else None,
+            overdue,
+            draw_overdue,
+            drawing,
         )

@@ -4,7 +4,9 @@
 -- KEYS    the campaign's keys, as live/keys.py orders them
 -- ARGV    1 the epoch and 2 the seq up to which the ledger has recorded
 -- Output  {decided, gate, epoch, version, seq, seats taken, members waiting, entries in the stream,
---         ms since the oldest entry that is not recorded was decided, or "" for none}; or {not_ready}
+--         ms since the oldest entry that is not recorded was decided, or "" for none, ms since the first of what time
+--         brings about was due, ms since a draw was due that has not begun, the number of the draw under way; each
+--         0 for none}; or {not_ready}
 -- Events  none
 --
 -- @include state
@@ -33,6 +35,14 @@ local function ms_pending()
   return at and tostring(math.max(0, now - at)) or ''
 end
 
+local function ms_since(at)
+  return at and math.max(0, now - at) or 0
+end
+
+local due_at = redis.call('ZRANGE', Key.TIMERS, 0, 0, 'WITHSCORES')[2]
+local draw_at = drawing == 0 and redis.call('HGET', Key.META, 'draw_at')
+
 return {
   Outcome.DECIDED, gate, epoch, version, seq, taken, waiting, redis.call('XLEN', Key.EVENTS), ms_pending(),
+  ms_since(due_at), ms_since(draw_at), drawing,
 }

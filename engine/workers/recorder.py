@@ -148,6 +148,9 @@ class Recorder:
             cursor = Cursor(registration.epoch, registration.recorded_seq, state.recorded_seq)
             await self._note(campaign, cursor)
             self._cursors[campaign] = cursor
+            # From 0 on, so that the first one is an increase.
+            metrics.DEAD_LETTERS.labels(campaign)
+            metrics.RECORDER_GAPS.labels(campaign)
 
     async def _is_whole(self, registration: Registration, state: State) -> bool:
         """Whether Redis holds all that the ledger has recorded; if not, sales are stopped."""
