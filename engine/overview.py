@@ -7,6 +7,7 @@ from msgspec import Struct
 from engine.backlog import Backlog
 from engine.clock import Clock
 from engine.ledger.protocol import Ledger, Registration, Unavailable
+from engine.live.catalog import Catalog
 from engine.live.server import Server
 from engine.live.standing import Standing, StandingReader
 
@@ -33,44 +34,53 @@ class Overview(Struct, frozen=True):
 
     campaigns: list[CampaignOverview]
     ledger_ready: bool
-    """Whether the ledger answered. If not, it stands where it last did: nobody else can move it meanwhile."""
+    """Whether the ledger answered. If not, what it said last is shown, and what Redis was told of it since."""
 
 
 class OverviewReader:
     """Reads the overview: two queries of the ledger and one call of Redis for each campaign."""
 
-    def __init__(self, server: Server, ledger: Ledger, clock: Clock, backlog: Backlog) -> None:
+    def __init__(
+        self, server: Server, ledger: Ledger, catalog: Catalog, clock: Clock, backlog: Backlog
+    ) -> None:
         self._standings = StandingReader(server, clock)
         self._ledger = ledger
+        self._catalog = catalog
         self._backlog = backlog
-        self._registrations: list[Registration] | None = None
+        self._registrations: list[Registration] = []
         self._dead_letters: dict[str, int] = {}
 
+    async def look(self) -> list[Registration]:
+        """The campaigns that the ledger has now; `read` goes on from this while it is away. Raises Unavailable."""
+        registrations = await self._ledger.campaigns()
+        self._dead_letters = await self._ledger.dead_letter_counts()
+        self._registrations = registrations
+        return registrations
+
     async def read(self) -> Overview:
-        """Read it. Raises NothingRan when Redis is away, and Unavailable when the ledger is and was never seen."""
+        """Read it. Raises NothingRan when Redis is away."""
         ledger_ready = await self._ask_the_ledger()
-        created = [each for each in self._registrations or () if each.created]
-        standings = await self._standings.read(
-            {each.campaign: (each.epoch, each.recorded_seq) for each in created}
-        )
-        return Overview([self._campaign(each, standings[each.campaign]) for each in created], ledger_ready)
+        recorded = {
+            each.campaign: (each.epoch, each.recorded_seq) for each in self._registrations if each.created
+        }
+        if not ledger_ready:
+            # Those that were published since the ledger was last asked; Redis knows how far they were recorded.
+            recorded = dict.fromkeys(self._catalog.names(), (0, 0)) | recorded
+        standings = await self._standings.read(recorded)
+        return Overview([self._campaign(name, standings[name]) for name in sorted(recorded)], ledger_ready)
 
     async def _ask_the_ledger(self) -> bool:
         try:
-            registrations = await self._ledger.campaigns()
-            self._dead_letters = await self._ledger.dead_letter_counts()
-            self._registrations = registrations
+            await self.look()
         except Unavailable as error:
-            if self._registrations is None:
-                raise
             logger.warning("the ledger does not answer, what it last said is shown: %s", error)
             return False
         return True
 
-    def _campaign(self, registration: Registration, standing: Standing | None) -> CampaignOverview:
-        name, pending, age_s = registration.campaign, 0, None
+    def _campaign(self, name: str, standing: Standing | None) -> CampaignOverview:
+        pending, age_s = 0, None
         if standing is not None:
-            pending = max(0, standing.seq - registration.recorded_seq)
+            pending = max(0, standing.seq - standing.recorded_seq)
             if not pending:
                 age_s = 0.0
             elif standing.pending_ms is not None:

@@ -73,7 +73,7 @@ class Runtime(Struct, frozen=True):
 
         Raises ledger.protocol.Unavailable or live.server.NothingRan.
         """
-        for registration in await self.ledger.campaigns():
+        for registration in await self.overview.look():
             if registration.created:
                 await self.catalog.load(registration.campaign)
         await self.catalog.refresh()
@@ -193,7 +193,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             invitations=Invitations(server, decisions, backlog.entries_max),
             ladder=Ladder(server, ledger, catalog, decisions, clock, backlog.entries_max),
             explainer=Explainer(ledger, streams, catalog, clock),
-            overview=OverviewReader(server, ledger, clock, backlog),
+            overview=OverviewReader(server, ledger, catalog, clock, backlog),
             fsync=FsyncProbe(server),
             backlog=backlog,
             conditions=ConditionReader(server),

@@ -36,6 +36,8 @@ class Standing(Struct, frozen=True):
     """How long a draw has been due that has not begun, 0 for none."""
     drawing: int
     """The number of the draw under way, 0 for none."""
+    recorded_seq: int
+    """The seq up to which the ledger has all, as far as Redis or the caller knew."""
 
 
 class StandingReader:
@@ -76,7 +78,20 @@ class StandingReader:
             return error
         if status.decode() != outcome.DECIDED:
             return None
-        gate, epoch, version, seq, taken, waiting, entries, pending, overdue, draw_overdue, drawing = values
+        (
+            gate,
+            epoch,
+            version,
+            seq,
+            taken,
+            waiting,
+            entries,
+            pending,
+            overdue,
+            draw_overdue,
+            drawing,
+            recorded_seq,
+        ) = values
         return Standing(
             gate.decode(),
             int(epoch),
@@ -89,4 +104,5 @@ class StandingReader:
             overdue,
             draw_overdue,
             drawing,
+            recorded_seq,
         )

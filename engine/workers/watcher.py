@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 from engine import metrics
 from engine.clock import Clock
 from engine.disk import Disk
-from engine.ledger.protocol import Unavailable
 from engine.live.condition import ConditionReader
 from engine.live.server import NothingRan
 from engine.overview import CampaignOverview, OverviewReader
@@ -54,13 +53,8 @@ class Watcher:
             metrics.REDIS_UPTIME.labels(node).set(condition.up_s)
 
     async def _look_at_campaigns(self) -> None:
-        reachable = metrics.REACHABLE.labels("ledger")
-        try:
-            overview = await self._overview.read()
-        except Unavailable:
-            reachable.set(0)
-            raise
-        reachable.set(overview.ledger_ready)
+        overview = await self._overview.read()
+        metrics.REACHABLE.labels("ledger").set(overview.ledger_ready)
         for each in overview.campaigns:
             _show(each)
 
