@@ -54,7 +54,6 @@ class Disk:
 def _free_bytes(directory: Path) -> int:
     try:
         found = os.statvfs(directory)
-    except OSError as error:
-        logger.error("the room left under %s is not known: %s", directory, error.strerror)
+    except OSError:
         return 0
     return found.f_bavail * found.f_frsize

@@ -36,6 +36,29 @@ async def test_sales_stop_at_the_limit_and_go_on_below_it(stand: Stand) -> None:
     assert len(await stand.log()) == len(before) + 2
 
 
+async def test_no_more_waits_than_the_stream_has(stand: Stand) -> None:
+    """A recorder of the version before trims it and tells nothing."""
+    await stand.publish(campaign(offering(pools=POOLS)))
+    stand.runtime.backlog._entries_max = 2
+    assert (await stand.sign_up("m1")).outcome == "not_ready"
+    await stand.runtime.server.client.xtrim(f"seatrush:{{{CAMPAIGN}}}:events", maxlen=1, approximate=False)
+    assert (await stand.sign_up("m1")).outcome == "confirmed"
+
+
+async def test_redis_is_told_and_trimmed_while_its_memory_is_full(stand: Stand) -> None:
+    await stand.publish(campaign(offering(pools=POOLS)))
+    client = stand.runtime.server.client
+    await client.config_set("maxmemory", 1)
+    try:
+        assert (await stand.sign_up("m1")).outcome == "not_ready"
+        await stand.runtime.streams.note_recorded(CAMPAIGN, 1, 2, 2)
+        state = await stand.runtime.streams.state(CAMPAIGN)
+    finally:
+        await client.config_set("maxmemory", 0)
+    assert state is not None
+    assert state.recorded_seq == 2
+
+
 @pytest.mark.parametrize(
     ("epoch", "recorded_seq"),
     [(2, 1), (1, 99)],
