@@ -27,7 +27,7 @@ from engine.domain.lottery import Lottery
 from engine.domain.share import NEVER_DRAWN, Share, Summary, weight
 from engine.ledger.protocol import Ledger
 from engine.live import keys
-from engine.live.decisions import CLOSED_OR_LOST, Decisions
+from engine.live.decisions import NOT_TAKEN, Decisions
 from engine.live.inspection import Inspector, Reading
 from engine.live.server import NothingRan, Server
 
@@ -229,7 +229,7 @@ class Drawing:
         if status == "wrong_state":
             return None
         if status != outcome.DECIDED:
-            raise NothingRan(CLOSED_OR_LOST)
+            raise NothingRan(NOT_TAKEN)
         number, settled, seq = facts
         self._decisions.hear(campaign, seq)
         return Progress(int(number), int(settled))

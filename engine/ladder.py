@@ -27,7 +27,7 @@ from engine.domain.policies import advancement
 from engine.ledger.protocol import Ledger
 from engine.live import seats
 from engine.live.catalog import Catalog
-from engine.live.decisions import CLOSED_OR_LOST, Decisions, enrollment_ids
+from engine.live.decisions import NOT_TAKEN, Decisions, enrollment_ids
 from engine.live.server import NothingRan, Server
 
 ASSIGNED_AT_ONCE: Final = 200
@@ -232,7 +232,7 @@ class Ladder:
         if status == outcome.DECIDED:
             self._decisions.hear(decided.campaign, facts[0])
         elif status != "wrong_state":
-            raise NothingRan(CLOSED_OR_LOST)
+            raise NothingRan(NOT_TAKEN)
         return status == outcome.DECIDED
 
     async def nominations(self, definition: Definition, name: str) -> str | Refusal:

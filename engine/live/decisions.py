@@ -28,6 +28,8 @@ ENROLLMENTS_DRAWN: Final = 256
 
 
 CLOSED_OR_LOST: Final = "the campaign's state is closed or not in Redis"
+NOT_TAKEN: Final = f"{CLOSED_OR_LOST}, or its backlog is full, or a disk is short"
+"""Why a verb that gives something out is `not_ready`."""
 
 
 class Decision(Struct, frozen=True, array_like=True):

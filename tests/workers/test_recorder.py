@@ -211,10 +211,10 @@ async def test_what_is_kept_does_not_count_as_waiting(stand: Stand) -> None:
     """A stream that holds more than may wait, all of it recorded, stops no sale."""
     await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 5_000}])))
     stand.runtime.backlog._entries_max = NOTED_EVERY_ENTRIES
-    given = [await stand.sign_up(f"m{index}") for index in range(NOTED_EVERY_ENTRIES)]
-    assert [each.outcome for each in given[-3:]] == ["confirmed", "not_ready", "not_ready"]
+    await asyncio.gather(*(stand.sign_up(f"m{index}") for index in range(NOTED_EVERY_ENTRIES)))
+    assert (await stand.sign_up("m")).outcome == "not_ready"
     await record_all(stand, recorder(stand, kept=1_000_000))
-    assert await stand.runtime.streams.length(CAMPAIGN) == NOTED_EVERY_ENTRIES
+    assert await stand.runtime.streams.length(CAMPAIGN) >= NOTED_EVERY_ENTRIES
     assert (await stand.sign_up("m")).outcome == "confirmed"
 
 
