@@ -16,6 +16,14 @@ DEPLOY: Final = Path(__file__).parents[1] / "docs" / "deploy"
 RULES: Final = DEPLOY / "alerts.yml"
 TESTS: Final = DEPLOY / "alerts_test.yml"
 
+SLOW: Final = (
+    "SeatrushDecisionsSlow",
+    "SeatrushFsyncSlow",
+    "SeatrushLedgerBehind",
+    "SeatrushTimeStandsStill",
+)
+"""What a machine that is busy with other tests may fire, and rightly."""
+
 FIRING: Final = 'count by (alertname) (ALERTS{alertstate="firing", alertname!~"%s"})'
 
 
@@ -26,18 +34,15 @@ def promtool(*arguments: str, within: Path = DEPLOY) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def fire(expected: Collection[str], before: str, after: str, *, aside: Collection[str] = ()) -> None:
-    """Assert that exactly these alerts fire five minutes after one scrape was followed by another.
-
-    Of those `aside` it does not matter whether they do.
-    """
+def fire(expected: Collection[str], before: str, after: str) -> None:
+    """Assert that exactly these alerts fire, but for `SLOW`, five minutes after one scrape followed another."""
     first = _series(before)
     series = [
         {"series": name, "values": f"{first[name]}x20 {value}x20" if name in first else f"_x20 {value}x20"}
         for name, value in _series(after).items()
     ]
     moment = {
-        "expr": FIRING % "|".join(aside),
+        "expr": FIRING % "|".join(SLOW),
         "eval_time": "10m",
         "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in expected],
     }
