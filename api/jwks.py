@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from api import tokens
 from api.tokens import Compact, Header, Rejected, Verified
+from engine import metrics
 
 REFRESH_S: Final = 600.0
 RETRY_S: Final = 1.0
@@ -201,6 +202,7 @@ class Jwks:
             self.reachable = True
         except Exception as error:  # Whatever another's server sends must not end the refreshing.
             self.reachable = False
+            metrics.JWKS_FAILURES.inc()
             _logger.warning(
                 "the key set was not fetched, the %d keys before stay: %s %r",
                 len(self._keys),

@@ -21,6 +21,11 @@ RETRY_AFTER_S: Final = {"not_open": (60, 120), "not_ready": (2, 4), "overloaded"
 UNAVAILABLE: Final = 503
 NOT_OPEN_RETRY_S_MAX: Final = 31_536_000
 
+for _refusal in outcome.REFUSALS.values():
+    if _refusal.status == UNAVAILABLE:
+        # From 0 on, so that the first one is an increase.
+        metrics.UNAVAILABLE.labels(_refusal.code)
+
 _encode = msgspec.json.Encoder().encode
 
 _TEXTS: Final[dict[str, dict[Language, tuple[str, str]]]] = {

@@ -307,6 +307,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             _integer(1_000, 100_000_000),
         ),
     ] = 1_000_000
+    disk_free_min: Annotated[
+        int,
+        Setting(
+            "bytes that have to be left on the disk of the embedded Redis or a SQLite ledger; below it: not_ready; "
+            "0 is no limit",
+            _integer(0, 1_000_000_000_000_000),
+        ),
+    ] = 268_435_456
     events_kept: Annotated[
         int,
         Setting("events left in Redis after they are in the ledger, per campaign", _integer(1, 100_000_000)),

@@ -27,7 +27,7 @@ from engine.domain.lottery import Lottery
 from engine.domain.share import NEVER_DRAWN, Share, Summary, weight
 from engine.ledger.protocol import Ledger
 from engine.live import keys
-from engine.live.decisions import CLOSED_OR_LOST, Decisions
+from engine.live.decisions import CLOSED_OR_LOST, NOT_TAKEN, Decisions
 from engine.live.inspection import Inspector, Reading
 from engine.live.server import NothingRan, Server
 
@@ -86,13 +86,18 @@ class Drawing:
     """The draws of all campaigns."""
 
     def __init__(
-        self, server: Server, ledger: Ledger, decisions: Decisions, clock: Clock, backlog_entries_max: int
+        self,
+        server: Server,
+        ledger: Ledger,
+        decisions: Decisions,
+        clock: Clock,
+        backlog_entries_max: Callable[[], int],
     ) -> None:
         self._server = server
         self._ledger = ledger
         self._decisions = decisions
         self._clock = clock
-        self._backlog = backlog_entries_max
+        self._backlog_entries_max = backlog_entries_max
         self._inspector = Inspector(server)
         self._last: tuple[str, int, bytes | None] = ("", 0, None)
 
@@ -151,7 +156,7 @@ class Drawing:
         standing = await self._standing(campaign)
         if standing.lottery is None or not self._is_due(standing):
             return False
-        begun = await self._call("draw", campaign, "begin")
+        begun = await self._call("draw", campaign, "begin", "", "", self._backlog_entries_max())
         if begun is None:
             return False
         number = begun.number
@@ -197,7 +202,7 @@ class Drawing:
         while settled < len(results):
             part = _encode(results[settled : settled + SETTLED_AT_ONCE])
             now, _ = await asyncio.gather(
-                self._call("settle", campaign, number, settled, part, self._backlog),
+                self._call("settle", campaign, number, settled, part, self._backlog_entries_max()),
                 asyncio.sleep(SETTLE_EVERY_S),
             )
             if now is None or now.number != number or now.settled <= settled:
@@ -221,7 +226,7 @@ class Drawing:
         if status == "wrong_state":
             return None
         if status != outcome.DECIDED:
-            raise NothingRan(CLOSED_OR_LOST)
+            raise NothingRan(NOT_TAKEN)
         number, settled, seq = facts
         self._decisions.hear(campaign, seq)
         return Progress(int(number), int(settled))

@@ -5,6 +5,7 @@ A code is told once, to whoever has it issued. Redis, the log and the ledger kno
 
 import re
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -58,10 +59,10 @@ class Invitations:
     not in Redis.
     """
 
-    def __init__(self, server: Server, decisions: Decisions, backlog_entries_max: int) -> None:
+    def __init__(self, server: Server, decisions: Decisions, backlog_entries_max: Callable[[], int]) -> None:
         self._server = server
         self._decisions = decisions
-        self._backlog = backlog_entries_max
+        self._backlog_entries_max = backlog_entries_max
 
     async def issue(
         self, campaign: str, offering: str, terms: Terms, actor: str, channel: str
@@ -72,7 +73,7 @@ class Invitations:
         issued = Issue(terms.uses, terms.member or "", expires_at, [each.id for each in made])
         status, facts = await self._decisions.command(
             *("issue", campaign, offering, terms.pool, _encode(issued)),
-            *(invitation.PER_OFFERING_MAX, actor, channel, self._backlog),
+            *(invitation.PER_OFFERING_MAX, actor, channel, self._backlog_entries_max()),
         )
         if status == "invalid":
             return Issued(faults=[_FAULTS[facts[0].decode()]])

@@ -8,7 +8,7 @@ import asyncio
 import csv
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Final
@@ -27,7 +27,7 @@ from engine.domain.policies import advancement
 from engine.ledger.protocol import Ledger
 from engine.live import seats
 from engine.live.catalog import Catalog
-from engine.live.decisions import CLOSED_OR_LOST, Decisions, enrollment_ids
+from engine.live.decisions import NOT_TAKEN, Decisions, enrollment_ids
 from engine.live.server import NothingRan, Server
 
 ASSIGNED_AT_ONCE: Final = 200
@@ -79,14 +79,14 @@ class Ladder:
         catalog: Catalog,
         decisions: Decisions,
         clock: Clock,
-        backlog_entries_max: int,
+        backlog_entries_max: Callable[[], int],
     ) -> None:
         self._server = server
         self._ledger = ledger
         self._catalog = catalog
         self._decisions = decisions
         self._clock = clock
-        self._backlog = backlog_entries_max
+        self._backlog_entries_max = backlog_entries_max
         # One file at a time, also when whoever brought it is gone.
         self._reader = ThreadPoolExecutor(1, "results")
         self._room = BoundedSemaphore(IMPORTS_MAX)
@@ -227,12 +227,12 @@ class Ladder:
         status, facts = await self._decisions.command(
             "assign",
             decided.campaign,
-            *(decided.next, _encode(rows), decided.actor, decided.channel, self._backlog),
+            *(decided.next, _encode(rows), decided.actor, decided.channel, self._backlog_entries_max()),
         )
         if status == outcome.DECIDED:
             self._decisions.hear(decided.campaign, facts[0])
         elif status != "wrong_state":
-            raise NothingRan(CLOSED_OR_LOST)
+            raise NothingRan(NOT_TAKEN)
         return status == outcome.DECIDED
 
     async def nominations(self, definition: Definition, name: str) -> str | Refusal:

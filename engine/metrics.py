@@ -123,6 +123,77 @@ PENDING_AGE = Gauge(
     ["campaign"],
     multiprocess_mode="mostrecent",
 )
+BACKLOG_SHARE = Gauge(
+    "seatrush_backlog_share",
+    "The part of the events that may wait for the ledger which do; at 1 sales have stopped.",
+    ["campaign"],
+    multiprocess_mode="mostrecent",
+)
+OVERDUE = Gauge(
+    "seatrush_overdue_seconds",
+    "How long the first of what time brings about has been due; 0 for none.",
+    ["campaign"],
+    multiprocess_mode="mostrecent",
+)
+DRAW_OVERDUE = Gauge(
+    "seatrush_draw_overdue_seconds",
+    "How long a draw has been due that has not begun; 0 for none.",
+    ["campaign"],
+    multiprocess_mode="mostrecent",
+)
+DRAW_UNDER_WAY = Gauge(
+    "seatrush_draw_under_way",
+    "1 while a draw is settled, else 0.",
+    ["campaign"],
+    multiprocess_mode="mostrecent",
+)
+WATCHED = Gauge(
+    "seatrush_watched_timestamp_seconds",
+    "When a worker last looked; the gauges of campaigns, Redis and disks are as of then.",
+    multiprocess_mode="mostrecent",
+)
+REACHABLE = Gauge(
+    "seatrush_reachable",
+    "1 while the part answers the workers, else 0.",
+    ["part"],
+    multiprocess_mode="mostrecent",
+)
+DISK_FREE = Gauge(
+    "seatrush_disk_free_bytes",
+    "Bytes left where the embedded Redis or a SQLite ledger writes.",
+    ["directory"],
+    multiprocess_mode="mostrecent",
+)
+DISK_FREE_MIN = Gauge(
+    "seatrush_disk_free_min_bytes",
+    "Bytes that have to be left there; below it sales stop.",
+    ["directory"],
+    multiprocess_mode="mostrecent",
+)
+REDIS_MEMORY = Gauge(
+    "seatrush_redis_memory_share",
+    "The part of its maxmemory, or else of the machine's memory, that a node uses.",
+    ["node"],
+    multiprocess_mode="mostrecent",
+)
+REDIS_AOF = Gauge(
+    "seatrush_redis_aof_bytes",
+    "The size of a node's append-only file.",
+    ["node"],
+    multiprocess_mode="mostrecent",
+)
+REDIS_PERSISTS = Gauge(
+    "seatrush_redis_persists",
+    "1 while a node's writes and rewrites of its append-only file succeed, else 0.",
+    ["node"],
+    multiprocess_mode="mostrecent",
+)
+REDIS_UPTIME = Gauge(
+    "seatrush_redis_uptime_seconds",
+    "How long a node has been up.",
+    ["node"],
+    multiprocess_mode="mostrecent",
+)
 RECORDER_GAPS = Counter("seatrush_recorder_gaps", "Streams found without the next event.", ["campaign"])
 DIVERGED_LOGS = Counter(
     "seatrush_diverged_logs",
@@ -136,6 +207,11 @@ REDIS_RETRIES = Counter(
     "seatrush_redis_retries",
     "Calls sent again, or elsewhere, after a reply which proves that nothing ran, by its code.",
     ["code"],
+)
+
+JWKS_FAILURES = Counter("seatrush_jwks_failures", "Fetches of the token issuer's keys that failed.")
+RESTARTS = Counter(
+    "seatrush_restarts", "Processes started in the place of one that had died, by role.", ["role"]
 )
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST

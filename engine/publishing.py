@@ -6,7 +6,7 @@ mended by publishing again, and a state that was lost is never made a second tim
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -48,13 +48,20 @@ class Publisher:
     """Publishes documents that `domain.document` has found valid."""
 
     def __init__(
-        self, server: Server, ledger: Ledger, catalog: Catalog, decisions: Decisions, clock: Clock
+        self,
+        server: Server,
+        ledger: Ledger,
+        catalog: Catalog,
+        decisions: Decisions,
+        clock: Clock,
+        backlog_entries_max: Callable[[], int],
     ) -> None:
         self._server = server
         self._ledger = ledger
         self._catalog = catalog
         self._decisions = decisions
         self._clock = clock
+        self._backlog_entries_max = backlog_entries_max
 
     async def publish(
         self, campaign: documents.Campaign, actor: str, channel: str, expected_version: int | None = None
@@ -64,7 +71,8 @@ class Publisher:
         Returns the faults when a headcount is missing, or live seats or a round that is being carried out forbid it,
         or the code of a refusal:
         `precondition_failed` when `expected_version` (0: none) is not in force, `not_ready` when the campaign's state
-        is not in Redis. Raises NothingRan, Unknown, or ledger.protocol.Unavailable.
+        is not in Redis, or too many events wait for the ledger. Raises NothingRan, Unknown, or
+        ledger.protocol.Unavailable.
         """
         sized = await self.with_pools(campaign)
         if isinstance(sized, list):
@@ -147,6 +155,7 @@ class Publisher:
             channel,
             _new_lottery(campaign),
             "" if before_ms is None else str(before_ms),
+            str(self._backlog_entries_max()),
         ]
         status, facts = await self._decisions.command("publish", name, *arguments)
         if status == "invalid":

@@ -5,21 +5,25 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from engine import metrics
+from engine.backlog import Backlog
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, cluster_nodes, redact, sentinels
 from engine.continuity import Continuity
+from engine.disk import Disk
 from engine.drawing import Drawing
 from engine.invitations import Invitations
 from engine.ladder import Ladder
-from engine.ledger.connect import connect
+from engine.ledger.connect import connect, sqlite_file
 from engine.ledger.protocol import Ledger
 from engine.live.catalog import Catalog
 from engine.live.cluster import Cluster
+from engine.live.condition import ConditionReader
 from engine.live.counts import CountsReader
 from engine.live.decisions import Decision, Decisions
 from engine.live.fsync import FsyncProbe
@@ -67,13 +71,15 @@ class Runtime(Struct, frozen=True):
     explainer: Explainer
     overview: OverviewReader
     fsync: FsyncProbe
+    backlog: Backlog
+    conditions: ConditionReader
 
     async def load_definitions(self) -> None:
         """Read the definition of every campaign that the ledger or the directory knows.
 
         Raises ledger.protocol.Unavailable or live.server.NothingRan.
         """
-        for registration in await self.ledger.campaigns():
+        for registration in await self.overview.look():
             if registration.created:
                 await self.catalog.load(registration.campaign)
         await self.catalog.refresh()
@@ -84,7 +90,7 @@ class Runtime(Struct, frozen=True):
         tasks: list[Task] = [
             recorder,
             Promoter(self.decisions, self.ledger, self.clock),
-            Watcher(self.overview),
+            Watcher(self.overview, self.conditions, self.backlog.disk, self.clock),
             Gatekeeper(self.server, self.ledger),
             Drawer(self.drawing, self.ledger, self.clock),
             Apportioner(self.publisher, self.catalog, self.ledger, self.clock),
@@ -107,6 +113,14 @@ def redis_url(settings: Settings) -> str:
 def database_url(settings: Settings) -> str:
     """The ledger: by URL, or the embedded one's file."""
     return settings.database_url or f"sqlite:///{(settings.data / EMBEDDED_LEDGER).resolve()}"
+
+
+def _written(settings: Settings) -> list[Path]:
+    """The directories of this machine in which the embedded Redis and a SQLite ledger write."""
+    found = [settings.data.resolve()] if settings.redis_url is None else []
+    if file := sqlite_file(database_url(settings)):
+        found.append(file.resolve().parent)
+    return list(dict.fromkeys(found))
 
 
 def _server(settings: Settings, continuity: Continuity) -> Server:
@@ -175,7 +189,10 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             settings.waiting_s_max,
             settings.decision_timeout_s,
         )
-        decisions = Decisions(server, catalog, limits, settings.backlog_entries_max, _observer, answered)
+        backlog = Backlog(
+            settings.backlog_entries_max, Disk(_written(settings), settings.disk_free_min, clock)
+        )
+        decisions = Decisions(server, catalog, limits, backlog.entries_max, _observer, answered)
         stack.push_async_callback(decisions.drain)
         streams = Streams(server)
         yield Runtime(
@@ -187,12 +204,14 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             decisions=decisions,
             counts=CountsReader(server, decisions, clock),
             streams=streams,
-            publisher=Publisher(server, ledger, catalog, decisions, clock),
+            publisher=Publisher(server, ledger, catalog, decisions, clock, backlog.entries_max),
             rebuilder=Rebuilder(server, streams, ledger, catalog, decisions, clock),
-            drawing=Drawing(server, ledger, decisions, clock, settings.backlog_entries_max),
-            invitations=Invitations(server, decisions, settings.backlog_entries_max),
-            ladder=Ladder(server, ledger, catalog, decisions, clock, settings.backlog_entries_max),
+            drawing=Drawing(server, ledger, decisions, clock, backlog.entries_max),
+            invitations=Invitations(server, decisions, backlog.entries_max),
+            ladder=Ladder(server, ledger, catalog, decisions, clock, backlog.entries_max),
             explainer=Explainer(ledger, streams, catalog, clock),
-            overview=OverviewReader(server, ledger, clock),
+            overview=OverviewReader(server, ledger, catalog, clock, backlog),
             fsync=FsyncProbe(server),
+            backlog=backlog,
+            conditions=ConditionReader(server),
         )

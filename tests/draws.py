@@ -85,4 +85,4 @@ def drawing(stand: Stand, hook: Hook) -> Drawing:
     """Draws, with a hook."""
     opened = stand.runtime
     decisions: Any = Hooked(opened.decisions, hook)
-    return Drawing(opened.server, opened.ledger, decisions, opened.clock, 1_000_000)
+    return Drawing(opened.server, opened.ledger, decisions, opened.clock, lambda: 1_000_000)

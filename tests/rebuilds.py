@@ -38,15 +38,16 @@ async def lose(stand: Stand, within: str = CAMPAIGN) -> None:
 async def state(stand: Stand, within: str = CAMPAIGN) -> dict[str, Any]:
     """All that a campaign's keys say.
 
-    Left out is what a rebuild may leave otherwise: the epoch; the stream, which is empty after it; a count of 0, which
-    says what none says; timers that are due, which find that they have nothing to do; and the number of settled results
-    while no draw is under way, which nobody reads.
+    Left out is what a rebuild may leave otherwise: the epoch; the stream, which is empty after it, and how far it is
+    recorded; a count of 0, which says what none says; timers that are due, which find that they have nothing to do; and
+    the number of settled results while no draw is under way, which nobody reads.
     """
     reading = await Inspector(stand.runtime.server).read(within)
     assert reading is not None
     key = keys.of(within, "META")
     meta = await stand.runtime.server.ask(key, lambda client: client.hgetall(key))
     del meta[b"epoch"]
+    meta.pop(b"recorded", None)
     if b"drawing" not in meta:
         meta.pop(b"settled", None)
     meta[b"rules"] = _unpack(meta[b"rules"])

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import redis
 import yaml
 
 from engine import config
-from tests import redis_servers
+from tests import alarms, redis_servers
 
 ROOT: Final = Path(__file__).parents[1]
 COMPOSE: Final = ROOT / "docker-compose.yml"
@@ -119,6 +120,17 @@ def test_prometheus_finds_every_container() -> None:
     assert targets["api"]["port"] == environment_of("api")["SEATRUSH_PORT"]
     assert targets["work"]["names"] == ["work"]
     assert targets["work"]["port"] == environment_of("work")["SEATRUSH_METRICS_PORT"]
+
+
+def test_prometheus_loads_the_alert_rules(tmp_path: Path) -> None:
+    """Everything that is mounted beside its configuration, where the configuration asks for it."""
+    for volume in SERVICES["prometheus"]["volumes"]:
+        source, target, *_ = volume.split(":")
+        if target.startswith("/etc/prometheus/"):
+            shutil.copy(ROOT / source, tmp_path / Path(target).name)
+    configuration = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
+    assert configuration["rule_files"] == [alarms.RULES.name]
+    alarms.promtool("check", "config", "prometheus.yml", within=tmp_path)
 
 
 def test_health_checks_ask_the_ports_that_are_served() -> None:

@@ -44,6 +44,7 @@ def test_every_setting_has_a_variable() -> None:
         "live_messages_per_s": "20",
         "live_messages_burst": "100",
         "backlog_entries_max": "5000",
+        "disk_free_min": "0",
         "events_kept": "1",
         "member_rate": "0",
         "member_burst": "5",

@@ -382,7 +382,7 @@ async def test_killed_at_each_step_it_ends_with_the_same_result(stand: Stand, la
         server: Any = Mortal(opened.server, steps, dies_at, late=late)
         ledger: Any = Mortal(opened.ledger, steps, dies_at, late=late)
         decisions: Any = Mortal(opened.decisions, steps, dies_at, late=late)
-        mortal = Drawing(server, ledger, decisions, opened.clock, 1_000_000)
+        mortal = Drawing(server, ledger, decisions, opened.clock, lambda: 1_000_000)
         died = False
         try:
             await mortal.draw_if_due(within)

@@ -154,7 +154,9 @@ async def test_while_the_ledger_is_far_behind_no_result_is_settled(stand: Stand)
     await enter(stand, "m1")
     await close(stand, soap)
     opened = stand.runtime
-    behind = Drawing(opened.server, opened.ledger, opened.decisions, opened.clock, 1)
+    # The draw begins, then the ledger falls behind.
+    limits = iter((1_000_000, 1))
+    behind = Drawing(opened.server, opened.ledger, opened.decisions, opened.clock, lambda: next(limits))
     with pytest.raises(NothingRan):
         await behind.draw_if_due(CAMPAIGN)
     await record(stand)

@@ -247,7 +247,7 @@ async def test_a_crash_between_any_two_parts_changes_nothing(
 
     opened = stand.runtime
     decisions: Any = Hooked(opened.decisions, hook)
-    ladder = Ladder(opened.server, opened.ledger, opened.catalog, decisions, opened.clock, 1_000_000)
+    ladder = Ladder(opened.server, opened.ledger, opened.catalog, decisions, opened.clock, lambda: 1_000_000)
     decided = await decide(stand, "heats")
     assert isinstance(decided, Round)
     if parts:
@@ -282,7 +282,7 @@ async def test_two_workers_at_once_and_who_declines_meanwhile(
 
     decisions: Any = Hooked(opened.decisions, hook)
     ladders = [
-        Ladder(opened.server, opened.ledger, opened.catalog, decisions, opened.clock, 1_000_000)
+        Ladder(opened.server, opened.ledger, opened.catalog, decisions, opened.clock, lambda: 1_000_000)
         for _ in range(2)
     ]
     assert await asyncio.gather(*(ladder.carry_out(decided) for ladder in ladders)) == [True, True]

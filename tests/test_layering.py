@@ -9,11 +9,19 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 
-BASE: Final = {"engine.domain", "engine.config", "engine.clock", "engine.metrics", "engine.lock"}
+BASE: Final = {
+    "engine.domain",
+    "engine.config",
+    "engine.clock",
+    "engine.disk",
+    "engine.metrics",
+    "engine.lock",
+}
 WORK: Final = BASE | {
     "engine.live",
     "engine.ledger",
     "engine.audit",
+    "engine.backlog",
     "engine.conducting",
     "engine.continuity",
     "engine.drawing",
@@ -44,6 +52,8 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.domain": {"engine.domain"},
     "engine.config": set(),
     "engine.clock": set(),
+    "engine.disk": {"engine.clock"},
+    "engine.backlog": {"engine.disk"},
     "engine.keyfile": set(),
     "engine.metrics": set(),
     "engine.lock": set(),
@@ -56,7 +66,7 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.fork": {"engine.domain", "engine.live"},
     "engine.invitations": BASE | {"engine.live"},
     "engine.ladder": BASE | {"engine.live", "engine.ledger", "engine.tables"},
-    "engine.overview": BASE | {"engine.live", "engine.ledger"},
+    "engine.overview": BASE | {"engine.backlog", "engine.live", "engine.ledger"},
     "engine.publishing": BASE | {"engine.live", "engine.ledger"},
     "engine.rebuilding": BASE | {"engine.audit", "engine.live", "engine.ledger", "engine.workers"},
     "engine.receipts": BASE | {"engine.keyfile", "engine.ledger"},

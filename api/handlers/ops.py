@@ -34,7 +34,7 @@ async def expose_metrics(call: Call) -> Answer:
 async def status(call: Call) -> Answer:
     """GET /ops/status."""
     runtime = call.api.runtime
-    durability = runtime.settings.durability
+    durability, disk = runtime.settings.durability, runtime.backlog.disk
     overview = await runtime.overview.read()
     fsync_s = await runtime.fsync.median() if durability == "fsync" else None
     replicas = await runtime.server.replicas() if durability == "replica" else None
@@ -54,6 +54,12 @@ async def status(call: Call) -> Answer:
             durability=durability,
             replicas=replicas,
             ledger_ready=overview.ledger_ready,
+            redis={
+                node: views.RedisStatus(round(each.memory_share, 4), each.aof_bytes, each.persists, each.up_s)
+                for node, each in (await runtime.conditions.read()).items()
+            },
+            disk_free_bytes=min(disk.free_bytes().values(), default=None),
+            disk_free_min_bytes=disk.free_min_bytes,
             build=engine.__version__,
         )
     )
@@ -74,6 +80,7 @@ def _campaign(overview: CampaignOverview, decisions: dict[str, int]) -> views.Ca
         stream_entries=standing.stream_entries if standing else 0,
         pending_entries=overview.pending_entries,
         lag_s=overview.pending_s,
+        backlog_share=round(overview.backlog_share, 4),
         dead_letters=overview.dead_letters,
     )
 

@@ -26,7 +26,7 @@ from api.views.competitions import (
 from api.views.draws import DrawShare, DrawWish, draw_share
 from api.views.enrollments import Enrollment, EnrollmentList, enrollment
 from api.views.headcounts import HeadcountList, HeadcountReport, HeadcountView, headcount
-from api.views.ops import BatchStatus, CampaignStatus, OpsStatus
+from api.views.ops import BatchStatus, CampaignStatus, OpsStatus, RedisStatus
 from api.views.problems import Problem, ProblemError
 from api.views.reasons import (
     EnrollmentReason,
@@ -80,6 +80,7 @@ __all__ = [
     "ReasonQueue",
     "ReasonStep",
     "ReceiptKey",
+    "RedisStatus",
     "RefusalReason",
     "ResultCut",
     "ResultLine",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from api.views.values import Count, Seconds
+from api.views.values import Count, Seconds, Share
 from engine.config import Durability
 
 State = Literal["open", "closed", "rebuilding", "lost", "unknown"]
@@ -31,6 +31,8 @@ class CampaignStatus(Struct, frozen=True):
     """Events that are not in the ledger yet."""
     lag_s: Seconds | None
     """The age of the oldest of them, 0 for none; null when it is not known."""
+    backlog_share: Share
+    """The part of the events that may wait for the ledger which do; at 1 sales have stopped."""
     dead_letters: Count
 
 
@@ -42,6 +44,18 @@ class BatchStatus(Struct, frozen=True):
     entries: Count
     """Requests that they decided."""
     entries_mean: float
+
+
+class RedisStatus(Struct, frozen=True):
+    """How a node of Redis does."""
+
+    memory_share: Share
+    """The part of its maxmemory that it uses; where there is none, of the machine's memory."""
+    aof_bytes: Count
+    """The size of its append-only file."""
+    persists: bool
+    """Whether its last write, and its last rewrite, of that file succeeded."""
+    up_s: Count
 
 
 class OpsStatus(Struct, frozen=True):
@@ -59,4 +73,10 @@ class OpsStatus(Struct, frozen=True):
     """How many replicas follow Redis now, in a cluster the fewest of any master; null unless durability is replica."""
     ledger_ready: bool
     """False while the ledger does not answer: what is said of it is then what it said last."""
+    redis: dict[str, RedisStatus]
+    """The nodes that answer, by their address."""
+    disk_free_bytes: Count | None
+    """Bytes left where the embedded Redis or a SQLite ledger writes; null where neither does on this machine."""
+    disk_free_min_bytes: Count
+    """Below so many sales stop."""
     build: str

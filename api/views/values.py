@@ -12,6 +12,9 @@ Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 
+Share = Annotated[float, Meta(ge=0)]
+
+
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 

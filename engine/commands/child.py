@@ -21,7 +21,7 @@ import uvloop
 
 from api.serving import Drain, serving
 from api.tokens import TokenSecretError
-from engine import config
+from engine import config, metrics
 from engine.commands.supervisor import DRAIN, READY
 from engine.config import Settings
 from engine.ledger.protocol import Unavailable
@@ -43,9 +43,14 @@ def main() -> int:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--ready", type=int, required=True, help="the pipe to say so")
     parser.add_argument("--socket", type=int, help="the listening socket of an api")
+    parser.add_argument(
+        "--after-death", action="store_true", help="it takes the place of a process that died"
+    )
     arguments = parser.parse_args()
     end_with_parent(arguments.parent)
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
+    # Also from 0 on, so that the first one is an increase.
+    metrics.RESTARTS.labels(arguments.role).inc(arguments.after_death)
     settings = config.from_environment(os.environ, {})
     sock = None if arguments.socket is None else socket.socket(fileno=arguments.socket)
     try:

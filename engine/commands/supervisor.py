@@ -132,7 +132,7 @@ class Supervisor:
         )
         return True
 
-    async def _spawn(self, role: Role, sock: socket.socket | None) -> Running:
+    async def _spawn(self, role: Role, sock: socket.socket | None, *, after_death: bool = False) -> Running:
         """Start a process and wait until it is ready. Raises Failed when it does not get there."""
         ready_read, ready_write = os.pipe()
         number = next(number for number in itertools.count() if number not in self._alive)
@@ -140,6 +140,8 @@ class Supervisor:
         command = [sys.executable, "-m", "engine.commands.child", role, "--parent", str(os.getpid())]
         command += ["--ready", str(ready_write)]
         inherited = [ready_write]
+        if after_death:
+            command.append("--after-death")
         if sock is not None:
             command += ["--socket", str(sock.fileno())]
             inherited.append(sock.fileno())
@@ -181,7 +183,7 @@ class Supervisor:
                 await asyncio.sleep(RESTART_DELAYS_S[min(place.failures, len(RESTART_DELAYS_S) - 1)])
                 place.failures += 1
                 try:
-                    place.running = await self._spawn(place.role, place.sock)
+                    place.running = await self._spawn(place.role, place.sock, after_death=True)
                 except (Failed, OSError) as error:
                     logger.error("%s process could not be started: %s", place.role, error)
 

@@ -20,19 +20,25 @@ def connect(url: str) -> Ledger:
     if not separator:
         raise ValueError(f"a ledger's URL is expected, such as {_FORMS}")
     if scheme == "sqlite":
-        return _sqlite(rest)
+        return SqliteLedger(_file(rest))
     if scheme in ("postgresql", "postgres"):
         return _postgres(url)
     raise ValueError(f"a ledger's URL cannot begin with {scheme}://; expected is one such as {_FORMS}")
 
 
-def _sqlite(rest: str) -> Ledger:
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite ledger, None for another one. Raises ValueError as `connect` does."""
+    scheme, _, rest = url.partition("://")
+    return _file(rest) if scheme == "sqlite" else None
+
+
+def _file(rest: str) -> Path:
     path = unquote(rest[1:])
     if not rest.startswith("/") or not path or path.endswith("/"):
         raise ValueError("a sqlite URL has three slashes and the path of a file, as in sqlite:///ledger.db")
     if "?" in rest or "#" in rest or "\0" in path:
         raise ValueError("a sqlite URL has no options; write ? and # in a path as %3F and %23")
-    return SqliteLedger(Path(path))
+    return Path(path)
 
 
 def _postgres(url: str) -> Ledger:

@@ -18,7 +18,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from engine import metrics
 from engine.live import keys, scripts
-from engine.live.server import Elsewhere, NothingRan, Server, Unreachable, reading
+from engine.live.server import PORT, Elsewhere, NothingRan, Server, Unreachable, reading
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class Cluster(Server):
         self._seeds: dict[Address, Server] = {}
         for url in urls:
             split = urlsplit(url)
-            self._seeds[Address(split.hostname or "", split.port or 6379)] = Server(url, **self._settings)
+            self._seeds[Address(split.hostname or "", split.port or PORT)] = Server(url, **self._settings)
         first = urlsplit(urls[0])
         user, at, _ = first.netloc.rpartition("@")
         self._prefix = f"{first.scheme}://{user}{at}"
@@ -121,6 +121,21 @@ class Cluster(Server):
     async def ask(self, key: str, question: Callable[[Any], Awaitable[T]]) -> T:
         """As Server.ask; a question whose slot moves while it is asked is asked again as a whole."""
         return await self._follow(key, lambda server: server.ask(key, question))
+
+    async def each(self, question: Callable[[Any], Awaitable[T]]) -> dict[str, T]:
+        """As Server.each, the replicas too."""
+        await self._refresh()
+        nodes = list(self._nodes.values())
+        answers = await asyncio.gather(*(_each(node, question) for node in nodes))
+        found = {
+            name: answer
+            for each in answers
+            if not isinstance(each, NothingRan)
+            for name, answer in each.items()
+        }
+        if not found:
+            raise next((each for each in answers if isinstance(each, NothingRan)), Unreachable(self._reason))
+        return found
 
     async def command(self, key: str, *words: str | bytes | int, replicated: bool = False) -> Any:
         """As Server.command."""
@@ -289,6 +304,17 @@ class Cluster(Server):
 
 def _xread(key: str, entry_id: str, entries_max: int) -> Callable[[Any], Awaitable[Any]]:
     return lambda client: client.xread({key: entry_id}, count=entries_max)
+
+
+async def _each(server: Server, question: Callable[[Any], Awaitable[T]]) -> dict[str, T] | NothingRan:
+    """A node's answer, or why there is none."""
+    try:
+        async with asyncio.timeout(REFRESH_TIMEOUT_S):
+            return await server.each(question)
+    except TimeoutError:
+        return Unreachable("a node of the cluster does not answer in time")
+    except NothingRan as error:
+        return error
 
 
 async def _ping(server: Server) -> NothingRan | None:

@@ -28,6 +28,8 @@ ENROLLMENTS_DRAWN: Final = 256
 
 
 CLOSED_OR_LOST: Final = "the campaign's state is closed or not in Redis"
+NOT_TAKEN: Final = f"{CLOSED_OR_LOST}, or its backlog is full, or a disk is short"
+"""Why a verb that gives something out is `not_ready`."""
 
 
 class Decision(Struct, frozen=True, array_like=True):
@@ -83,7 +85,7 @@ def _ignore(landed: Landed[Decision]) -> None:
 class Decisions:
     """Every verb on every campaign. Refusals are values: nothing here raises because a request is refused.
 
-    `backlog_entries_max` is how many events may wait for the ledger before sales stop; `observer` makes, for a verb
+    `backlog_entries_max` says how many events may wait for the ledger before sales stop; `observer` makes, for a verb
     and a campaign, what is told of each batch that was answered. `answered` is kept up to date with the last seq of
     each campaign that an answer of this process rests on.
     """
@@ -93,14 +95,14 @@ class Decisions:
         server: Server,
         catalog: Catalog,
         limits: Limits,
-        backlog_entries_max: int,
+        backlog_entries_max: Callable[[], int],
         observer: Callable[[str, str], Callable[[Landed[Decision]], None]] = lambda verb, campaign: _ignore,
         answered: dict[str, int] | None = None,
     ) -> None:
         self._server = server
         self._catalog = catalog
         self._limits = limits
-        self._backlog = str(backlog_entries_max)
+        self._backlog_entries_max = backlog_entries_max
         self._observer = observer
         self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
         self._newest_seq: dict[str, int] = {}
@@ -249,7 +251,7 @@ class Decisions:
 
     def _sender(self, verb: str, campaign: str) -> Callable[[list[Request]], Awaitable[list[Decision]]]:
         async def send(batch: list[Request]) -> list[Decision]:
-            answers = await self._send(verb, campaign, [_encode(batch), self._backlog])
+            answers = await self._send(verb, campaign, [_encode(batch), str(self._backlog_entries_max())])
             if isinstance(answers, Decision):
                 answers = [answers] * len(batch)
             return answers

@@ -189,7 +189,13 @@ class Inspector:
 
 def _state(meta: dict[bytes, bytes]) -> State | None:
     try:
-        return State(int(meta[b"epoch"]), int(meta[b"seq"]), int(meta[b"version"]), meta[b"gate"].decode())
+        epoch, seq, version, recorded = (
+            int(meta[b"epoch"]),
+            int(meta[b"seq"]),
+            int(meta[b"version"]),
+            int(meta.get(b"recorded", 0)),
+        )
+        return State(epoch, seq, version, meta[b"gate"].decode(), recorded)
     except (KeyError, ValueError):
         return None
 

@@ -6,8 +6,8 @@ from typing import Final
 PREFIX: Final = "seatrush"
 
 PARTS: Final = (
-    # hash: epoch, seq, version, gate, rules, document; of draws: lottery, draw_at, draws, drawing, settled; where
-    # answers wait for replicas, mark: how often they did
+    # hash: epoch, seq, recorded, version, gate, rules, document; of draws: lottery, draw_at, draws, drawing, settled;
+    # where answers wait for replicas, mark: how often they did
     "META",
     "OFFERINGS",  # hash: offering -> msgpack map (domain.definition.PackedOffering)
     "COUNTS",  # hash: taken/<offering>/<pool>, mark/…, and waiting/<offering>, entered/…, draw/…, met/… -> integer

@@ -147,6 +147,7 @@ class Restoration:
         meta: dict[str, bytes | str | int] = {
             "epoch": epoch,
             "seq": seq,
+            "recorded": seq,
             "version": progress.version,
             "rules": definition.pack_rules(progress.document),
             "document": progress.canonical,

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import redis.asyncio
 from redis import exceptions
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 VERSION_MIN: Final = (7, 0)
 CONNECTIONS_MAX: Final = 64
+PORT: Final = 6379
 PROMISES_NOTHING: Final = frozenset({"advance", "counts", "gate", "standing"})
 """Verbs whose answers tell nobody what is theirs, so that they wait for no replica."""
 RETRY_DELAYS_S: Final = (0.02, 0.05, 0.1, 0.2)
@@ -119,6 +121,9 @@ class Server:
         self._primary = primary
         self._known = ""
         self._comparing = asyncio.Lock()
+        address = urlsplit(url)
+        self.name = f"{address.hostname}:{address.port or PORT}" if address.hostname else address.scheme
+        """Its address, `unix` for a socket."""
         self._pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS_MAX,
@@ -224,6 +229,14 @@ class Server:
         """
         with reading():
             return await question(self.client)
+
+    async def each(self, question: Callable[[Any], Awaitable[T]]) -> dict[str, T]:
+        """Put a question to redis-py's client of every node; the answers of those that answer, by their names.
+
+        Raises NothingRan when none does.
+        """
+        with reading():
+            return {self.name: await question(self.client)}
 
     async def command(self, key: str, *words: str | bytes | int, replicated: bool = False) -> Any:
         """Send one command about a key, beside what else goes to its server; asked again, it has no other effect.

@@ -30,6 +30,14 @@ class Standing(Struct, frozen=True):
     stream_entries: int
     pending_ms: int | None
     """How long the oldest event that was not recorded had waited when the reading began; None for none."""
+    overdue_ms: int
+    """How long the first of what time brings about has been due, 0 for none: see workers/promoter.py."""
+    draw_overdue_ms: int
+    """How long a draw has been due that has not begun, 0 for none."""
+    drawing: int
+    """The number of the draw under way, 0 for none."""
+    recorded_seq: int
+    """The seq up to which the ledger has all, as far as Redis or the caller knew."""
 
 
 class StandingReader:
@@ -72,7 +80,20 @@ class StandingReader:
             return error
         if status.decode() != outcome.DECIDED:
             return None
-        gate, epoch, version, seq, taken, waiting, entries, pending = values
+        (
+            gate,
+            epoch,
+            version,
+            seq,
+            taken,
+            waiting,
+            entries,
+            pending,
+            overdue,
+            draw_overdue,
+            drawing,
+            recorded_seq,
+        ) = values
         return Standing(
             gate.decode(),
             int(epoch),
@@ -82,4 +103,8 @@ class StandingReader:
             waiting,
             entries,
             max(0, int(float(pending)) - since_ms) if pending else None,
+            overdue,
+            draw_overdue,
+            drawing,
+            recorded_seq,
         )

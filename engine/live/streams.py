@@ -23,6 +23,8 @@ class State(Struct, frozen=True):
     seq: int
     version: int
     gate: str
+    recorded_seq: int = 0
+    """A seq up to which the ledger has all; it may have come further."""
 
 
 class Streams:
@@ -35,12 +37,12 @@ class Streams:
         """Where the campaign stands, or None when it has no whole state in Redis."""
         meta = keys.of(campaign, "META")
         fields = await self._server.ask(
-            meta, lambda client: client.hmget(meta, ["epoch", "seq", "version", "gate"])
+            meta, lambda client: client.hmget(meta, ["epoch", "seq", "version", "gate", "recorded"])
         )
-        if None in fields:
+        if None in fields[:4]:
             return None
-        epoch, seq, version, gate = fields
-        return State(int(epoch), int(seq), int(version), gate.decode())
+        epoch, seq, version, gate, recorded = fields
+        return State(int(epoch), int(seq), int(version), gate.decode(), int(recorded or 0))
 
     async def read(self, campaign: str, epoch: int, after_seq: int, entries_max: int) -> list[Entry]:
         """Up to `entries_max` entries after a seq, in order."""
@@ -79,12 +81,13 @@ class Streams:
         stream = keys.of(campaign, "EVENTS")
         return int(await self._server.ask(stream, lambda client: client.xlen(stream)))
 
-    async def trim(self, campaign: str, epoch: int, below_seq: int) -> None:
-        """Drop entries below a seq; never more, so that nothing that is not recorded is lost."""
-        stream = keys.of(campaign, "EVENTS")
-        await self._server.ask(
-            stream, lambda client: client.xtrim(stream, minid=f"{epoch}-{below_seq}", approximate=True)
-        )
+    async def note_recorded(self, campaign: str, epoch: int, recorded_seq: int, kept_from_seq: int) -> None:
+        """Tell Redis up to where the ledger has recorded, and drop entries below those that are kept.
+
+        Never more, so that nothing that is not recorded is lost. May also raise Unknown; asked again, it has no other
+        effect.
+        """
+        await self._server.call("recorded", campaign, [str(epoch), recorded_seq, max(0, kept_from_seq)])
 
     async def lease(self, campaign: str, worker: str, holder: str, ttl_ms: int) -> bool:
         """Take or renew a lease; False while another holds it."""

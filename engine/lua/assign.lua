@@ -7,15 +7,15 @@
 -- ARGV 2  msgpack array of {enrollment, member, pool, seat or substitute}; one for whom a full pool has no seat waits
 -- ARGV 3  actor
 -- ARGV 4  channel
--- ARGV 5  the number of events that may wait in the stream for the ledger
+-- ARGV 5  the number of events that may wait for the ledger
 -- Output  {decided, seq}; {wrong_state} when the offering is no round, or lacks a pool; {not_ready}, {behind}
 -- Events  advanced, for each; promoted; and what time brought about before
 --
--- @include state records codes commit seats waiting advance
+-- @include state backlog records codes commit seats waiting advance
 
 local ENROLLMENT, MEMBER, POOL, GOING = 1, 2, 3, 4
 
-if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[5]) then
+if gate ~= 'open' or has_backlog(ARGV[5]) then
   return {Outcome.NOT_READY}
 end
 if advance() then

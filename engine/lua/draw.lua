@@ -6,13 +6,14 @@
 -- ARGV 1  begin the next unless one is under way, end, or progress: no more than the answer
 -- ARGV 2  for end: the number of the draw
 -- ARGV 3  for end: the number of its results
+-- ARGV 4  for begin: the number of events that may wait for the ledger
 -- Output  {decided, the number of the draw under way or 0, how many of its results are settled, seq};
 --         {wrong_state} when no draw is due; {not_ready}, {behind}
 -- Events  draw_began and draw_ended, for each offering of the draw; promoted; and what time brought about before
 --
--- @include state records codes commit seats waiting advance draws
+-- @include state backlog records codes commit seats waiting advance draws
 
-if gate ~= 'open' then
+if gate ~= 'open' or (ARGV[1] == 'begin' and drawing == 0 and has_backlog(ARGV[4])) then
   return {Outcome.NOT_READY}
 end
 if advance() then

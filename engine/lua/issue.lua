@@ -8,15 +8,15 @@
 -- ARGV 4  the number of codes that an offering may have
 -- ARGV 5  actor
 -- ARGV 6  channel
--- ARGV 7  the number of events that may wait in the stream for the ledger
+-- ARGV 7  the number of events that may wait for the ledger
 -- Output  {decided, seq}; {not_found} without such an offering;
 --         {invalid, pool} when it has no such pool, or one that takes no codes; {invalid, expires} when they would be
 --         over; {invalid, codes} when the offering would have too many; {not_ready}, {behind}
 -- Events  codes_issued; and what time brought about before
 --
--- @include state records codes commit seats waiting advance
+-- @include state backlog records codes commit seats waiting advance
 
-if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[7]) then
+if gate ~= 'open' or has_backlog(ARGV[7]) then
   return {Outcome.NOT_READY}
 end
 if advance() then

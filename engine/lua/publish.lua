@@ -14,12 +14,13 @@
 -- ARGV 9  channel
 -- ARGV 10 msgpack array {commitment, secret} for the campaign's draws, kept if there is none yet; "" without any
 -- ARGV 11 the moment, ms, from which it is too late, or "" for none
+-- ARGV 12 the number of events that may wait for the ledger
 -- Output  {changed, version, 1 when this was the first, 1 when it differs from the one before};
 --         {invalid, msgpack array of {offering, pool or "", highest live seat, or why}}: what live enrollments forbid;
 --         {precondition_failed}, {not_ready}, {behind}
 -- Events  published; and what time brought about before
 --
--- @include state records codes commit seats waiting advance draws
+-- @include state backlog records codes commit seats waiting advance draws
 
 local create = gate == false
 if create then
@@ -27,7 +28,7 @@ if create then
     return {Outcome.NOT_READY}
   end
   epoch, seq, version = ARGV[2], 0, 0
-elseif epoch ~= ARGV[2] or (gate ~= 'open' and gate ~= 'new') then
+elseif epoch ~= ARGV[2] or (gate ~= 'open' and gate ~= 'new') or has_backlog(ARGV[12]) then
   return {Outcome.NOT_READY}
 elseif advance() then
   commit()

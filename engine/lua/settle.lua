@@ -6,13 +6,13 @@
 -- ARGV 2  how many results come before these
 -- ARGV 3  msgpack array of results: {enrollment, confirmed or waitlisted or not_drawn, pool or ""}; one whose enrollment
 --         is not there, or not entered, counts and changes nothing: a failover may have lost it
--- ARGV 4  the number of events that may wait in the stream for the ledger
+-- ARGV 4  the number of events that may wait for the ledger
 -- Output  {decided, the number of the draw under way or 0, how many of its results are settled, seq}; or {not_ready}, {behind}
 -- Events  drawn, for each; and what time brought about before
 --
--- @include state records codes commit seats waiting advance
+-- @include state backlog records codes commit seats waiting advance
 
-if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[4]) then
+if gate ~= 'open' or has_backlog(ARGV[4]) then
   return {Outcome.NOT_READY}
 end
 if advance() then

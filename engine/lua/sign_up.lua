@@ -5,11 +5,11 @@
 -- ARGV 1  msgpack array of requests: {version, member, key or "", enrollment, offering, wanted pool or "",
 --         mask (domain/eligibility.py: for each pool, from which stage on by attributes), actor, channel,
 --         wish (its rank in a draw; 0 for the next of the member's), invitation code's id or "", the version's epoch}
--- ARGV 2  the number of events that may wait in the stream for the ledger
+-- ARGV 2  the number of events that may wait for the ledger
 -- Output  {decided, answers} with one answer for each request, in order; or {not_ready}, {behind}
 -- Events  enrolled, for each success; and what time brought about before
 --
--- @include state records codes commit seats waiting advance answers first_come
+-- @include state backlog records codes commit seats waiting advance answers first_come
 
 local VERSION, MEMBER, KEY, ENROLLMENT, OFFERING, WANTED, MASK, ACTOR, CHANNEL, WISH, CODE, EPOCH =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
@@ -400,7 +400,7 @@ local function decide(request)
   return enrol(offering, request, may_take, pool, opened)
 end
 
-if gate ~= 'open' or redis.call('XLEN', Key.EVENTS) >= tonumber(ARGV[2]) then
+if gate ~= 'open' or has_backlog(ARGV[2]) then
   return {Outcome.NOT_READY}
 end
 if advance() then

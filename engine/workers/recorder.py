@@ -44,7 +44,8 @@ LEASE_TTL_MS: Final = 2_000
 LEASE_RENEWED_AFTER_S: Final = 1.0
 LOOK_EVERY_S: Final = 0.5
 """How often the recorder looks for new campaigns, and for those that another recorder has left."""
-TRIM_EVERY_ENTRIES: Final = 1_000
+NOTED_EVERY_ENTRIES: Final = 1_000
+"""In such steps Redis learns how far the ledger is, and drops what is not kept. No backlog is bounded by less."""
 GAP_PAUSE_S: Final = 10.0
 """How long a campaign whose stream has a gap is left alone before it is looked at again."""
 
@@ -54,7 +55,8 @@ class Cursor(Struct):
 
     epoch: int
     seq: int
-    trimmed_seq: int
+    noted_seq: int
+    """What Redis was told of it."""
     last: Entry | None
     """The entry that was recorded last; None where it is not known."""
 
@@ -155,8 +157,14 @@ class Recorder:
             return
         state = await self._streams.state(campaign)
         if state is not None and await self._continuity.holds(self._server.command, registration):
-            seq, last = registration.recorded_seq, await self._continuity.last(registration)
-            self._cursors[campaign] = Cursor(registration.epoch, seq, seq, last)
+            last = await self._continuity.last(registration)
+            cursor = Cursor(registration.epoch, registration.recorded_seq, state.recorded_seq, last)
+            await self._note(campaign, cursor)
+            self._cursors[campaign] = cursor
+            # From 0 on, so that the first one is an increase.
+            metrics.DEAD_LETTERS.labels(campaign)
+            metrics.RECORDER_GAPS.labels(campaign)
+            metrics.DIVERGED_LOGS.labels(campaign)
 
     async def _record_next(self, campaign: str) -> int:
         """Record the next events of a campaign, and return how many those were."""
@@ -244,7 +252,7 @@ class Recorder:
         for batch in batches:
             self._advance(batch.campaign, self._cursors[batch.campaign], batch.entries)
         for batch in batches:
-            await self._trim(batch.campaign, self._cursors[batch.campaign])
+            await self._note(batch.campaign, self._cursors[batch.campaign])
         return True
 
     async def _record_alone(self, batch: Batch) -> None:
@@ -258,7 +266,7 @@ class Recorder:
         except BaseException:
             self._forget([campaign])
             raise
-        await self._trim(campaign, cursor)
+        await self._note(campaign, cursor)
 
     def _forget(self, campaigns: Iterable[str]) -> None:
         """Whether it was committed is not known, or another has the lease: both are looked at anew, and at once."""
@@ -294,11 +302,11 @@ class Recorder:
         if letters := len(entries) - len(decided_at_s):
             metrics.DEAD_LETTERS.labels(campaign).inc(letters)
 
-    async def _trim(self, campaign: str, cursor: Cursor) -> None:
-        below = cursor.seq - self._events_kept + 1
-        if below - cursor.trimmed_seq >= TRIM_EVERY_ENTRIES:
-            await self._streams.trim(campaign, cursor.epoch, below)
-            cursor.trimmed_seq = below
+    async def _note(self, campaign: str, cursor: Cursor) -> None:
+        if cursor.seq - cursor.noted_seq >= NOTED_EVERY_ENTRIES:
+            kept_from = cursor.seq - self._events_kept + 1
+            await self._streams.note_recorded(campaign, cursor.epoch, cursor.seq, kept_from)
+            cursor.noted_seq = cursor.seq
 
 
 def _groups(campaigns: Sequence[str]) -> Iterator[Sequence[str]]:

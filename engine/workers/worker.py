@@ -61,7 +61,7 @@ class Worker:
             await self._idle(idle_s)
         try:
             await self._task.close()
-        except (NothingRan, Unavailable) as error:
+        except (NothingRan, Unknown, Unavailable) as error:
             logger.warning("%s: %s while stopping", self._task.name, error)
 
     async def _idle(self, seconds: float) -> None:

@@ -67,6 +67,10 @@ class Direct:
     async def trim(self, name: str) -> int:
         """Drop what the recorder would drop, if all events were in the ledger; returns how many are left."""
         stream, kept = keys.of(name, "EVENTS"), self._stand.runtime.settings.events_kept
+        streams = self._stand.runtime.streams
+        state = await streams.state(name)
+        assert state is not None, "it was published"
+        await streams.note_recorded(name, state.epoch, state.seq, state.seq - kept + 1)
         await self.client.xtrim(stream, maxlen=kept, approximate=False)
         return int(await self.client.xlen(stream))
 

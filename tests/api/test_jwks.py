@@ -13,6 +13,7 @@ from aiohttp import test_utils
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from api import jwks, tokens
 from api.jwks import Jwks
@@ -265,8 +266,10 @@ async def test_a_failed_fetch_keeps_the_keys(fail: Callable[[KeyServer], None], 
     await source.fetch_unknown()
     fail(server)
     clock.now += 30
+    failures = REGISTRY.get_sample_value("seatrush_jwks_failures_total") or 0
     await source.fetch_unknown()
     assert not source.reachable
+    assert REGISTRY.get_sample_value("seatrush_jwks_failures_total") == failures + 1
     assert known(source, RSA)
     assert server.requests == 2
 

@@ -71,6 +71,10 @@ async def test_status_of_nothing(client: Client) -> None:
     told = await status(client)
     # What other tests have counted in this process is in it.
     assert told.pop("batches").keys() <= {"sign_up", "cancel", "confirm", "decline"}
+    (redis,) = told.pop("redis").items()
+    assert redis[0] == "unix"
+    assert redis[1].keys() == {"memory_share", "aof_bytes", "persists", "up_s"}
+    assert told.pop("disk_free_bytes") > 0
     assert told == {
         "campaigns": [],
         "queue_entries": 0,
@@ -78,6 +82,7 @@ async def test_status_of_nothing(client: Client) -> None:
         "durability": "fsync",
         "replicas": None,
         "ledger_ready": True,
+        "disk_free_min_bytes": 268_435_456,
         "build": engine.__version__,
     }
 
@@ -102,6 +107,7 @@ async def test_status_follows_the_campaign(client: Client) -> None:
         "waiting": 1,
         "stream_entries": 6,
         "pending_entries": 6,
+        "backlog_share": 0.0,
         "dead_letters": 0,
     }
     await client.record(name)
@@ -133,6 +139,16 @@ async def test_lag_grows_while_nobody_records(client: Client) -> None:
     (told,) = (await status(client))["campaigns"]
     assert told["pending_entries"] == 2
     assert 60 <= told["lag_s"] < 120
+
+
+async def test_the_share_of_the_backlog_and_what_stops_at_it(client: Client) -> None:
+    await client.stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 9}])))
+    place = await client.enrolled("m1")
+    client.stand.runtime.backlog._entries_max = 4
+    await client.enrolled("m2")
+    assert (await status(client))["campaigns"][0]["backlog_share"] == 1.0
+    assert (await client.sign_up("m3")).told == (503, "not_ready")
+    assert (await client.ask("DELETE", place, person("m1"))).status == 200
 
 
 async def test_lag_is_not_known_where_the_event_is_lost(client: Client) -> None:

@@ -81,16 +81,21 @@ async def _until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(RETRY_S)
 
 
-def decisions(deployment: Deployment, url: str = "") -> int:
-    """What all processes have decided together, as /metrics says it."""
+def counted(deployment: Deployment, name: str, url: str = "", **labels: str) -> int:
+    """What all processes have counted together, as /metrics says it."""
     with urllib.request.urlopen(f"{url or deployment.url}/metrics", timeout=GONE_S) as answer:
         text = answer.read().decode()
     return sum(
         int(sample.value)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "seatrush_decisions_total"
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
+
+
+def decisions(deployment: Deployment, url: str = "") -> int:
+    """What all processes have decided together."""
+    return counted(deployment, "seatrush_decisions_total", url)
 
 
 def decisions_by_file(deployment: Deployment) -> list[int]:
@@ -148,9 +153,9 @@ async def test_connections_spread_over_the_processes() -> None:
     with deployed(DOCUMENT, SEATRUSH_PROCESSES="2") as deployment:
         async with SignUps(deployment, CLIENTS) as load:
             await load.until_answered(400)
-        counted = decisions_by_file(deployment)
-        assert len(counted) == 2
-        assert sum(counted) == load.answered
+        by_file = decisions_by_file(deployment)
+        assert len(by_file) == 2
+        assert sum(by_file) == load.answered
         assert deployment.stop() == 0
 
 
@@ -166,6 +171,8 @@ async def test_a_process_that_is_killed_is_replaced_and_no_other_request_is_lost
             # Those that were sent to the dead process's socket meanwhile are among them.
             await load.until_answered(100)
         assert parts(deployment) & old == old - {killed}
+        assert counted(deployment, "seatrush_restarts_total", role="api") == 1
+        assert counted(deployment, "seatrush_restarts_total", role="work") == 0
         # Each client has one connection, and one process died.
         assert load.broken <= CLIENTS
         # Of those that broke, some were decided, and some of these were counted.
@@ -224,17 +231,18 @@ async def test_where_a_new_process_does_not_start_the_old_one_stays() -> None:
 async def test_restarts_leave_no_metrics_behind() -> None:
     port = free_port()
     with deployed(DOCUMENT, SEATRUSH_METRICS_PORT=str(port)) as deployment:
-        counted, answered = set(), 0
+        files, answered = set(), 0
         for turn in range(3):
             async with SignUps(deployment, 1) as load:
                 await load.until_answered(10)
             answered += load.answered
             deployment.renew()
             await until_logged(deployment, "rolling restart ended", turn + 1)
-            counted |= {path.name for path in (deployment.data / "metrics").iterdir()}
+            files |= {path.name for path in (deployment.data / "metrics").iterdir()}
         assert decisions(deployment) == decisions(deployment, f"http://127.0.0.1:{port}") == answered
+        assert counted(deployment, "seatrush_restarts_total") == 0
         # Never more than three processes: two, and one that takes over.
-        assert {name.rpartition("_")[2] for name in counted} <= {"0.db", "1.db", "2.db"}
+        assert {name.rpartition("_")[2] for name in files} <= {"0.db", "1.db", "2.db"}
         assert deployment.stop() == 0
 
 

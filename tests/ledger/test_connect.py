@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.ledger.connect import connect
+from engine.ledger.connect import connect, sqlite_file
 from engine.ledger.postgres import PostgresLedger
 from engine.ledger.protocol import Unavailable
 from engine.ledger.sqlite import SqliteLedger
@@ -64,6 +64,12 @@ async def test_paths_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         await ledger.open()
         await ledger.close()
         assert (tmp_path / name).exists()
+
+
+def test_the_file_of_a_ledger() -> None:
+    assert sqlite_file("sqlite:///here/led%20ger.db") == Path("here/led ger.db")
+    assert sqlite_file("sqlite:////srv/ledger.db") == Path("/srv/ledger.db")
+    assert sqlite_file("postgresql://user@host/database") is None
 
 
 async def test_a_folder_that_is_missing(tmp_path: Path) -> None:

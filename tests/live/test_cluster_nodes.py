@@ -10,6 +10,7 @@ import pytest
 from engine import config
 from engine.live import keys
 from engine.live.cluster import Cluster
+from engine.live.condition import Condition, ConditionReader
 from engine.live.server import NothingRan, Unreachable
 from tests import redis_servers
 from tests.redis_cluster import RedisCluster
@@ -32,6 +33,11 @@ async def hear(cluster: Cluster) -> Any:
     return await cluster.ask(keys.DIRECTORY, lambda client: client.hgetall(keys.DIRECTORY))
 
 
+async def condition(cluster: Cluster) -> dict[str, Condition]:
+    """Ask every node."""
+    return await ConditionReader(cluster).read()
+
+
 def url(cluster: RedisCluster, number: int = 0) -> str:
     """One node's."""
     return f"redis://127.0.0.1:{cluster.nodes[number].port}"
@@ -42,11 +48,17 @@ async def test_any_node_will_do(cluster: RedisCluster) -> None:
         async with connected(NOBODY, url(cluster, number)) as opened:
             await opened.ping()
             assert await hear(opened) == {}
+            assert (await condition(opened)).keys() == {f"127.0.0.1:{node.port}" for node in cluster.nodes}
 
 
 async def test_no_node_answers() -> None:
     async with connected(NOBODY, "redis://127.0.0.1:2") as opened:
-        for ask in (opened.ping, lambda: hear(opened), lambda: opened.call("advance", "autumn")):
+        for ask in (
+            opened.ping,
+            lambda: hear(opened),
+            lambda: condition(opened),
+            lambda: opened.call("advance", "autumn"),
+        ):
             with pytest.raises(Unreachable, match=":2"):
                 await ask()
 
@@ -103,5 +115,7 @@ async def test_streams_of_other_nodes_are_seen_while_one_is_down(cluster: RedisC
         down.kill()
         try:
             assert sorted(await opened.newer(streams, 1, 60_000)) == sorted(served)
+            left = {f"127.0.0.1:{node.port}" for node in cluster.nodes if node is not down}
+            assert (await condition(opened)).keys() == left
         finally:
             down.start()

@@ -365,7 +365,7 @@ async def test_a_lost_state_issues_nothing(stand: Stand) -> None:
 async def test_no_codes_are_issued_when_the_ledger_is_too_far_behind(stand: Stand) -> None:
     await stand.publish(campaign(offering(pools=[GUESTS])))
     [code] = await stand.issue("guests")
-    stand.runtime.invitations._backlog = 3
+    stand.runtime.backlog._entries_max = 3
     assert await stand.try_issue("guests") == "not_ready"
     assert isinstance(await stand.revoke(code), Listed)
 

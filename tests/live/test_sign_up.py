@@ -288,13 +288,6 @@ async def test_lost_state_is_never_made_anew(stand: Stand) -> None:
     assert (await stand.decisions.find(CAMPAIGN, "x" * 16)).outcome == "not_ready"
 
 
-async def test_sales_stop_when_the_ledger_is_too_far_behind(stand: Stand) -> None:
-    await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 99}])))
-    stand.decisions._backlog = "4"
-    asked = [await stand.sign_up(f"m{number}") for number in range(4)]
-    assert [each.outcome for each in asked] == ["confirmed", "confirmed", "not_ready", "not_ready"]
-
-
 async def test_script_that_the_server_has_forgotten_is_loaded_again(stand: Stand) -> None:
     await stand.publish(campaign())
     await stand.runtime.server.client.script_flush()

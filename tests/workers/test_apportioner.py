@@ -126,7 +126,9 @@ async def test_an_offering_that_has_opened_meanwhile_stays(stand: Stand) -> None
     await report(stand, a=30, b=10)
     await stand.publish(campaign(shared(**OPEN)))
     opened = stand.runtime
-    publisher = Publisher(opened.server, opened.ledger, opened.catalog, opened.decisions, Behind())
+    publisher = Publisher(
+        opened.server, opened.ledger, opened.catalog, opened.decisions, Behind(), lambda: 1_000
+    )
     await report(stand, a=10, b=10)
     # As if it had been reported in time.
     definition = await opened.catalog.load(CAMPAIGN)

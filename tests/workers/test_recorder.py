@@ -14,7 +14,7 @@ from engine.ledger import protocol
 from engine.ledger.consistency import Log
 from engine.ledger.protocol import Batch, DeadLetter, Ledger
 from engine.runtime import database_url
-from engine.workers.recorder import GATHER_S, Recorder
+from engine.workers.recorder import GATHER_S, NOTED_EVERY_ENTRIES, Recorder
 from engine.workers.worker import Worker
 from tests.ledger.test_migrations import execute
 from tests.stand import CAMPAIGN, Stand, campaign, offering
@@ -312,6 +312,28 @@ async def test_the_stream_is_trimmed_below_what_is_recorded(stand: Stand) -> Non
     length = await stand.runtime.streams.length(CAMPAIGN)
     assert 100 <= length <= 1_300
     assert len(await stand.runtime.ledger.events(CAMPAIGN, 0, 10_000)) == 3_002
+
+
+async def test_what_is_kept_does_not_count_as_waiting(stand: Stand) -> None:
+    """A stream that holds more than may wait, all of it recorded, stops no sale."""
+    await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 5_000}])))
+    stand.runtime.backlog._entries_max = NOTED_EVERY_ENTRIES
+    await asyncio.gather(*(stand.sign_up(f"m{index}") for index in range(NOTED_EVERY_ENTRIES)))
+    assert (await stand.sign_up("m")).outcome == "not_ready"
+    await record_all(stand, recorder(stand, kept=1_000_000))
+    assert await stand.runtime.streams.length(CAMPAIGN) >= NOTED_EVERY_ENTRIES
+    assert (await stand.sign_up("m")).outcome == "confirmed"
+
+
+async def test_redis_is_told_anew_what_a_recorder_that_died_did_not_tell(stand: Stand) -> None:
+    await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 5_000}])))
+    await asyncio.gather(*(stand.sign_up(f"m{index}") for index in range(NOTED_EVERY_ENTRIES)))
+    log = await stand.log()
+    await stand.runtime.ledger.record(CAMPAIGN, 1, 0, log)
+    stand.runtime.backlog._entries_max = NOTED_EVERY_ENTRIES
+    assert (await stand.sign_up("m")).outcome == "not_ready"
+    await recorder(stand).run_once()
+    assert (await stand.sign_up("m")).outcome == "confirmed"
 
 
 async def several(stand: Stand, *names: str) -> None:

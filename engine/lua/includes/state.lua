@@ -6,10 +6,10 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- drawing: the number of the draw that is being settled, 0 for none.
-local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version', 'drawing')
+-- drawing: the number of the draw that is being settled, 0 for none. recorded: a seq up to which the ledger has all.
+local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version', 'drawing', 'recorded')
 local gate, epoch, seq, version = meta[1], meta[2], tonumber(meta[3]), tonumber(meta[4])
-local drawing = tonumber(meta[5] or 0)
+local drawing, recorded = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 
 -- Lua's unpack fails near 8,000 values.
 local function call_in_chunks(command, key, values)
