@@ -46,7 +46,7 @@ EXPECTED: Mapping[str, frozenset[tuple[int, str]]] = {
 
 ALSO_EXPECTED: Mapping[str, frozenset[tuple[int, str]]] = {
     "sign_up": frozenset({(409, "not_open"), (410, "closed")}),
-    "cancel": frozenset({(409, "wrong_state")}),
+    "cancel": frozenset({(409, "wrong_state"), (409, "too_late")}),
     **dict.fromkeys(
         ("confirm", "decline"),
         frozenset({(200, ""), (404, "not_found"), (409, "too_late"), (409, "wrong_state")}),

@@ -44,7 +44,7 @@ class Client:
     ) -> None:
         self._session = session
         self._campaign = campaign
-        self._person = person
+        self.person = person
         self._exchanges = exchanges
         self._answered = answered
         self._patience_s = patience_s
@@ -94,7 +94,7 @@ class Client:
             status, answer, retry_after = 0, b"", ""
         named = enrollment if kind in ("cancel", "confirm", "decline", "find") else ""
         exchange = Exchange(
-            kind, self._person.sub, self._person.unit, sent_ns, time.monotonic_ns(), status, answer,
+            kind, self.person.sub, self.person.unit, sent_ns, time.monotonic_ns(), status, answer,
             offering, key, wanted, named, self._campaign, retry_after,
         )  # fmt: skip
         self._exchanges.append(exchange)

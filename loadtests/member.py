@@ -201,7 +201,7 @@ class Member(Client):
     def _enrollment_of_another(self) -> str:
         """One that another member of this process was told of; "" when there is none at hand."""
         for exchange in reversed(self._exchanges[-200:]):
-            if exchange.member != self._person.sub and exchange.status in (201, 202):
+            if exchange.member != self.person.sub and exchange.status in (201, 202):
                 return _enrollment.decode(exchange.body).enrollment
         return ""
 

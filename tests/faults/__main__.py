@@ -1,0 +1,125 @@
+"""`scripts/faults`: every kind of fault with one seed after the other, until the minutes are over.
+
+    scripts/faults [--seed S] [--minutes M] [--kind K]… [--seconds T] [--keep DIR]
+    scripts/faults --list
+
+Each trial has a deployment of its own: real api and worker processes, Redis, a ledger. Members sign up, confirm,
+decline, cancel and ask again, in a sale and in a ballot that is drawn meanwhile; after the fault every answer is checked
+against the ledger's log, and Redis against the ledger. It ends with a table, and 1 when a promise was broken. A seed
+brings the same faults and the same choices again; what it does not bring again is who comes first among processes, so
+a failure that hangs on a moment may need some tries.
+"""
+
+import argparse
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from tests.faults import stand, trial
+from tests.faults.kind import Kind
+from tests.faults.kinds import KINDS
+from tests.faults.trial import LOST, OVERSOLD, TWICE, Result, Trial
+
+SECONDS: Final = 3.0
+COLUMNS: Final = "{:22}{:>6}{:>10}{:>14}{:>11}{:>6}{:>7}{:>10}{:>7}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try, print, and return 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, help="the first seed; default: another each time")
+    parser.add_argument("--minutes", type=float, default=0, help="default: one seed of each kind")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="default: all")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of load in each trial")
+    parser.add_argument("--keep", type=Path, help="where the files of a trial that failed are left")
+    parser.add_argument("--list", action="store_true", help="the kinds, and what each promises")
+    parsed = parser.parse_args(arguments)
+    if parsed.list:
+        for kind in KINDS.values():
+            print(f"{kind.name:22}{kind.promise:7}{kind.__doc__}")
+        return 0
+    seed = secrets.randbelow(10**6) if parsed.seed is None else parsed.seed
+    kept = parsed.keep or Path(tempfile.mkdtemp(prefix="seatrush-faults-"))
+    kinds = [KINDS[name] for name in parsed.kind or KINDS]
+    results = uvloop.run(_try_all(kinds, seed, 60 * parsed.minutes, parsed.seconds, kept))
+    _print_table(results)
+    return int(any(result.violations for result in results))
+
+
+async def _try_all(
+    kinds: Sequence[Kind], first_seed: int, for_s: float, seconds: float, kept: Path
+) -> list[Result]:
+    """A seed of every kind at least, then the next, as long as there is time."""
+    results: list[Result] = []
+    ends_s = time.monotonic() + for_s
+    for seed in count(first_seed):
+        for kind in kinds:
+            if seed > first_seed and time.monotonic() > ends_s:
+                return results
+            results.append(await _try(kind, seed, seconds, kept))
+    raise AssertionError("seeds have no end")
+
+
+async def _try(kind: Kind, seed: int, seconds: float, kept: Path) -> Result:
+    async with stand.opened(kind.needs) as opened:
+        tried = Trial(opened, kind, seed, seconds)
+        result = await tried.run()
+        print(result.in_words(), flush=True)
+        if result.violations:
+            directory = kept / f"{kind.name}-{seed}"
+            trial.keep(opened, tried, result, directory)
+            print(f"  its files are in {directory}; again:")
+            print(f"  scripts/faults --kind {kind.name} --seed {seed} --seconds {seconds:g}", flush=True)
+    return result
+
+
+def _print_table(results: Sequence[Result]) -> None:
+    by_kind: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        by_kind[result.kind].append(result)
+    print()
+    print(
+        COLUMNS.format(
+            *("kind", "seeds", "requests", "acknowledged", "undecided", "lost", "twice", "oversold", "other")
+        )
+    )
+    for name, tried in by_kind.items():
+        lost, twice, oversold = (
+            sum(each.count(rules) for each in tried) for rules in (LOST, TWICE, OVERSOLD)
+        )
+        print(
+            COLUMNS.format(
+                name,
+                len(tried),
+                sum(each.requests for each in tried),
+                sum(each.acknowledged for each in tried),
+                sum(each.undecided for each in tried),
+                *(lost, twice, oversold),
+                sum(len(each.violations) for each in tried) - lost - twice - oversold,
+            )
+        )
+    measured: dict[str, list[float]] = defaultdict(list)
+    for result in results:
+        for name, seconds in result.measured.items():
+            measured[f"{result.kind}: {name}"].append(seconds)
+    for name, all_seconds in measured.items():
+        # With fewer than a hundred, the greatest is the better name for it.
+        greatest = max(all_seconds)
+        print(
+            f"{name}: median {statistics.median(all_seconds):.2f} s, at most {greatest:.2f} s of {len(all_seconds)}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

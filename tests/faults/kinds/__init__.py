@@ -1,0 +1,24 @@
+"""The registry of faults: a new one is one file here, one line below and one row in docs/faults.md."""
+
+from typing import Final
+
+from tests.faults.kind import Kind
+from tests.faults.kinds.api_killed import ApiKilled
+from tests.faults.kinds.client_resets import ClientResets
+from tests.faults.kinds.partition import Partition
+from tests.faults.kinds.redis_killed import RedisKilled
+from tests.faults.kinds.same_request import SameRequest
+from tests.faults.kinds.script_flush import ScriptFlush
+from tests.faults.kinds.worker_killed import WorkerKilled
+
+_ALL: Final[list[Kind]] = [
+    ApiKilled(),
+    WorkerKilled(),
+    RedisKilled(),
+    ScriptFlush(),
+    Partition(),
+    ClientResets(),
+    SameRequest(),
+]
+
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
