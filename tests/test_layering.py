@@ -9,7 +9,14 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 
-BASE: Final = {"engine.domain", "engine.config", "engine.clock", "engine.metrics", "engine.lock"}
+BASE: Final = {
+    "engine.domain",
+    "engine.config",
+    "engine.clock",
+    "engine.failures",
+    "engine.metrics",
+    "engine.lock",
+}
 WORK: Final = BASE | {
     "engine.live",
     "engine.ledger",
@@ -33,6 +40,7 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.domain": {"engine.domain"},
     "engine.config": set(),
     "engine.clock": set(),
+    "engine.failures": set(),
     "engine.metrics": set(),
     "engine.lock": set(),
     "engine.live": BASE | {"engine.live"},
