@@ -4,10 +4,11 @@
     scripts/faults --list
 
 Each trial has a deployment of its own: real api and worker processes, Redis, a ledger. Members sign up, confirm,
-decline, cancel and ask again, in a sale and in a ballot that is drawn meanwhile; after the fault every answer is checked
-against the ledger's log, and Redis against the ledger. It ends with a table, and 1 when a promise was broken. A seed
-brings the same faults and the same choices again; what it does not bring again is who comes first among processes, so
-a failure that hangs on a moment may need some tries.
+decline, cancel and ask again, in a sale and in a ballot that is drawn meanwhile; after the fault every answer is
+checked against the ledger's log, and Redis against the ledger. It ends with a table, and 1 when a promise was broken.
+
+A seed brings the same faults and the same choices again. It does not bring again which process comes first, so that a
+failure that hangs on a moment may need some tries.
 """
 
 import argparse

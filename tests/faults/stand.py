@@ -111,9 +111,9 @@ class Stand:
                 shutil.copy(path, directory / path.name)
         for path in self.data.glob("ledger.db*"):
             shutil.copy(path, directory)
-        for aof in (self.data / "appendonlydir", self.directory / "appendonlydir"):
+        for aof in (self.data / "redis", self.directory / "redis"):
             if aof.exists():
-                shutil.copytree(aof, directory / "appendonlydir", dirs_exist_ok=True)
+                shutil.copytree(aof, directory / "redis", dirs_exist_ok=True)
 
 
 @asynccontextmanager
@@ -174,7 +174,7 @@ def _own_redis(stand: Stand) -> Iterator[None]:
 @contextmanager
 def _small_disk(stand: Stand) -> Iterator[None]:
     """A file system of 8 MB where the files of one part will be; that takes root and a kernel that allows it."""
-    where = stand.data / "appendonlydir" if stand.needs.small == "redis" else stand.directory / "ledger"
+    where = stand.data / "redis" if stand.needs.small == "redis" else stand.directory / "ledger"
     where.mkdir(mode=0o700)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", SMALL, "tmpfs", str(where)], capture_output=True, text=True

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from api import tokens
+from api.views import Enrollment
 from engine.audit import MOVING, Audit
 from engine.domain.campaign import Campaign
 from engine.domain.draw import Draw, verify
@@ -36,6 +37,8 @@ LOOK_S: Final = 0.02
 LOST: Final = frozenset({"acknowledged", "stale", "audit", "gapless"})
 TWICE: Final = frozenset({"seat", "once", "replay", "key", "version"})
 OVERSOLD: Final = frozenset({"capacity", "waitlist"})
+
+_enrollment = msgspec.json.Decoder(Enrollment)
 
 
 class Result(Struct, frozen=True):
@@ -119,6 +122,10 @@ class Trial:
             found,
             self.measured,
         )
+
+    def enrollment(self, answer: Exchange) -> str:
+        """The enrollment that an answer shows."""
+        return _enrollment.decode(answer.body).enrollment
 
     async def pause(self, chance: Random, least_s: float, most_s: float) -> None:
         """Let the load go on for a while, not beyond the end."""

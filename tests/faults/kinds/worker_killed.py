@@ -10,6 +10,8 @@ from tests.faults.kind import Promise
 from tests.faults.stand import Needs
 from tests.faults.trial import LOOK_S, Trial
 
+ORPHANED_S = 0.1
+
 
 class WorkerKilled:
     """kill -9 of the process that records, promotes and draws; measures how long until its successor has caught up."""
@@ -24,6 +26,8 @@ class WorkerKilled:
         (pid,) = await trial.stand.pids("work")
         os.kill(pid, signal.SIGKILL)
         died_s = time.monotonic()
+        # What is decided from now on only its successor can record.
+        await asyncio.sleep(ORPHANED_S)
         async with trial.stand.runtime() as opened:
             state = await opened.streams.state(trial.sale)
             assert state is not None
