@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+import pytest
 import redis
 from msgspec import Struct, structs
 
@@ -42,6 +43,10 @@ class Needs(Struct, frozen=True):
     fake_clock: bool = False
     """Whether its clocks, and those of its own Redis, can be set."""
     settings: dict[str, str] = {}
+
+
+SEVERAL: Final = Needs(processes=2, settings={"SEATRUSH_MEMBER_RATE": "0"})
+"""Several api processes, and members who may ask as often as they like."""
 
 
 class Stand:
@@ -173,16 +178,16 @@ def _own_redis(stand: Stand) -> Iterator[None]:
 
 @contextmanager
 def _small_disk(stand: Stand) -> Iterator[None]:
-    """A file system of 8 MB where the files of one part will be; that takes root and a kernel that allows it."""
-    where = stand.data / "redis" if stand.needs.small == "redis" else stand.directory / "ledger"
-    where.mkdir(mode=0o700)
+    """A file system of 8 MB for the files of one part, while the other's lie elsewhere; it takes root to mount one."""
+    ledger = stand.directory / "ledger"
+    ledger.mkdir(mode=0o700)
+    stand.database_url = f"sqlite:///{ledger}/ledger.db"
+    where = stand.data if stand.needs.small == "redis" else ledger
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", SMALL, "tmpfs", str(where)], capture_output=True, text=True
     )
     if mounted.returncode:
-        redis_servers.absent(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    if stand.needs.small == "ledger":
-        stand.database_url = f"sqlite:///{where}/ledger.db"
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ import signal
 from random import Random
 
 from tests.faults.kind import Promise
-from tests.faults.stand import Needs
+from tests.faults.stand import SEVERAL
 from tests.faults.trial import Trial
 
 KILLS_MAX = 3
@@ -17,7 +17,7 @@ class ApiKilled:
 
     name = "api-killed"
     promise: Promise = "keeps"
-    needs = Needs(processes=2)
+    needs = SEVERAL
 
     async def inject(self, trial: Trial, chance: Random) -> None:
         """As Kind.inject."""

@@ -14,7 +14,8 @@ class ClockJumps:
 
     name = "clock-jumps"
     promise: Promise = "keeps"
-    needs = Needs(redis="own", fake_clock=True)
+    # Redis counts how long it blocks by the wall clock: a reader whose server went back in time must not wait for long.
+    needs = Needs(redis="own", fake_clock=True, settings={"SEATRUSH_DECISION_TIMEOUT_S": "1"})
 
     async def inject(self, trial: Trial, chance: Random) -> None:
         """As Kind.inject."""

@@ -9,7 +9,7 @@ from tests.faults.trial import Trial
 
 
 class RedisDiskFull:
-    """A file system of 8 MB for the AOF is filled: Redis ends itself, and is started again until there is room."""
+    """The data directory's file system is filled: Redis ends itself, and is started again until there is room."""
 
     name = "redis-disk-full"
     promise: Promise = "keeps"
@@ -19,7 +19,7 @@ class RedisDiskFull:
         """As Kind.inject."""
         await trial.pause(chance, 0.0, 0.3 * trial.seconds)
         starts = trial.stand.deployment.log.read_text().count("the embedded Redis ended")
-        with ballast(trial.stand.data / "redis"):
+        with ballast(trial.stand.data):
             await trial.pause(chance, 0.2, 0.5 * trial.seconds)
         if trial.stand.deployment.log.read_text().count("the embedded Redis ended") == starts:
             raise Unpromised("Redis did not notice that its disk is full")

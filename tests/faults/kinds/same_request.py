@@ -4,7 +4,7 @@ import asyncio
 from random import Random
 
 from tests.faults.kind import Promise, Unpromised
-from tests.faults.stand import Needs
+from tests.faults.stand import SEVERAL
 from tests.faults.trial import Trial
 
 TIMES = 1_000
@@ -15,7 +15,7 @@ class SameRequest:
 
     name = "same-request"
     promise: Promise = "keeps"
-    needs = Needs(processes=2, settings={"SEATRUSH_MEMBER_RATE": "0"})
+    needs = SEVERAL
 
     async def inject(self, trial: Trial, chance: Random) -> None:
         """As Kind.inject."""

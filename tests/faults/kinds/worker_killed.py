@@ -36,4 +36,4 @@ class WorkerKilled:
                 if known[trial.sale] >= state.seq:
                     break
                 await asyncio.sleep(LOOK_S)
-        trial.measured["drained"] = time.monotonic() - died_s
+        trial.measured["until drained, s"] = time.monotonic() - died_s
