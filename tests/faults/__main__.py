@@ -1,6 +1,7 @@
 """`scripts/faults`: every kind of fault with one seed after the other, until the minutes are over.
 
     scripts/faults [--seed S] [--minutes M] [--kind K]… [--seconds T] [--keep DIR]
+    scripts/faults --soak N [--seed S]
     scripts/faults --list
 
 Each trial has a deployment of its own: real api and worker processes, Redis, a ledger. Members sign up, confirm,
@@ -26,7 +27,7 @@ from typing import Final
 import pytest
 import uvloop
 
-from tests.faults import stand, trial
+from tests.faults import soak, stand, trial
 from tests.faults.kind import Kind
 from tests.faults.kinds import KINDS
 from tests.faults.trial import LOST, OVERSOLD, TWICE, Result, Trial
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", action="append", choices=KINDS, help="default: all")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of load in each trial")
     parser.add_argument("--keep", type=Path, help="where the files of a trial that failed are left")
+    parser.add_argument("--soak", type=int, metavar="N", help="instead: so many attempts for a few seats")
     parser.add_argument("--list", action="store_true", help="the kinds, and what each promises")
     parsed = parser.parse_args(arguments)
     if parsed.list:
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{kind.name:22}{kind.promise:7}{kind.__doc__}")
         return 0
     seed = secrets.randbelow(10**6) if parsed.seed is None else parsed.seed
+    if parsed.soak is not None:
+        return _soak(parsed.soak, seed)
     kept = parsed.keep or Path(tempfile.mkdtemp(prefix="seatrush-faults-"))
     kinds = [KINDS[name] for name in parsed.kind or KINDS]
     results = uvloop.run(_try_all(kinds, seed, 60 * parsed.minutes, parsed.seconds, kept))
@@ -87,6 +91,18 @@ async def _try(kind: Kind, seed: int, seconds: float, kept: Path) -> Result:
             print(f"  its files are in {directory}; again:")
             print(f"  scripts/faults --kind {kind.name} --seed {seed} --seconds {seconds:g}", flush=True)
     return result
+
+
+def _soak(attempts: int, seed: int) -> int:
+    rounds = []
+    for found in soak.run(attempts, seed):
+        rounds.append(found)
+        print(found.words, flush=True)
+    made, breaks, oversold = (
+        sum(getattr(each, name) for each in rounds) for name in ("attempts", "breaks", "oversold")
+    )
+    print(f"seed {seed}: {made:,} attempts in {len(rounds)} rounds, {breaks} faults, {oversold} oversold")
+    return int(not all(each.holds for each in rounds))
 
 
 def _print_table(results: Sequence[Result]) -> None:

@@ -7,7 +7,7 @@ from tests.faults.kind import Promise
 from tests.faults.stand import Needs
 from tests.faults.trial import Trial
 
-STEPS_PER_TRIAL = 2
+STEPS_PER_SECOND = 1
 """A worker that dies soon after its start is replaced ever later."""
 
 
@@ -22,7 +22,10 @@ class WorkerSteps:
         """As Kind.inject."""
         directory = trial.stand.data / failpoints.DIRECTORY
         directory.mkdir(exist_ok=True)
-        armed = [directory / step for step in chance.sample(failpoints.STEPS, STEPS_PER_TRIAL)]
+        armed = [
+            directory / step
+            for step in chance.sample(failpoints.STEPS, max(1, int(STEPS_PER_SECOND * trial.seconds)))
+        ]
         for path in armed:
             path.touch()
         await trial.until(lambda: not any(path.exists() for path in armed))
