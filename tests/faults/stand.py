@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -122,8 +122,8 @@ class Stand:
 
 
 @asynccontextmanager
-async def opened(needs: Needs) -> AsyncIterator[Stand]:
-    """A stand that is ready; nothing is left of it after the block."""
+async def opened(needs: Needs, change: Callable[[Path], None] = lambda code: None) -> AsyncIterator[Stand]:
+    """A stand that is ready; nothing is left of it after the block. `change` is made to a copy of the code."""
     async with AsyncExitStack() as stack:
         # A short path: Redis's socket lies in it.
         directory = stack.enter_context(redis_servers.short_directory())
@@ -135,6 +135,7 @@ async def opened(needs: Needs) -> AsyncIterator[Stand]:
                 shutil.copytree(
                     ROOT / package, stand.code / package, ignore=shutil.ignore_patterns("__pycache__")
                 )
+            change(stand.code)
         if needs.small:
             stack.enter_context(_small_disk(stand))
         if needs.fake_clock:

@@ -14,12 +14,13 @@ from msgspec import Struct
 from api import tokens
 from api.views import Enrollment
 from engine.audit import MOVING, Audit
+from engine.domain import events
 from engine.domain.campaign import Campaign
 from engine.domain.draw import Draw, verify
 from engine.domain.events import Event, Header
 from engine.domain.person import Person
 from engine.runtime import Runtime
-from loadtests import checker, rush
+from loadtests import checker
 from loadtests.ballots import Ballots
 from loadtests.exchange import Exchange, Violation
 from loadtests.order import LOOK_AGE_S_MAX
@@ -108,8 +109,7 @@ class Trial:
             await self.until(lambda: self.workload.answers >= WARM_ANSWERS)
             self._ends_s = time.monotonic() + self.seconds
             found = await self._break()
-            await self.workload.stop()
-            await self.workload.ask_again()
+            found += await self._end()
             found += await self._check()
         finally:
             await self.workload.close()
@@ -148,6 +148,15 @@ class Trial:
         await asyncio.sleep(max(0.0, self.left_s))
         return []
 
+    async def _end(self) -> list[Violation]:
+        """Have every member come to an end, and ask again for all that succeeded."""
+        try:
+            await self.workload.stop()
+            await self.workload.ask_again()
+        except RuntimeError as silent:
+            return [Violation("back", str(silent))]
+        return []
+
     async def _publish(self, document: dict[str, Any]) -> None:
         path = f"/v1/campaigns/{document['campaign']}"
         status, body = await self._ask("PUT", path, frozenset({"organizer"}), document)
@@ -168,19 +177,24 @@ class Trial:
             return response.status, await response.read()
 
     async def _check(self) -> list[Violation]:
+        found: list[Violation] = []
+        look_age_s = LOOK_AGE_S_MAX if self.stand.needs.processes > 1 else 0
         async with self.stand.runtime() as opened:
-            found = []
             for name in (self.sale, self.ballot):
                 found += await self._audit(opened, name)
-        look_age_s = LOOK_AGE_S_MAX if self.stand.needs.processes > 1 else 0
-        campaign, log = await rush.read_ledger(self.stand.database_url, self.sale)
-        log = sorted([*log, *map(self._no_event, self.poisoned)], key=lambda event: event.seq)
-        sold = self.workload.sale
-        found += checker.check(campaign, log, sold, interrupted=True, look_age_s=look_age_s)
-        campaign, log = await rush.read_ledger(self.stand.database_url, self.ballot)
-        found += Ballots(campaign).run(log)
-        found += checker.told(campaign, log, self.workload.ballot, interrupted=True, look_age_s=look_age_s)
-        return found + await self._drawn(campaign, log)
+            log = await self._log(opened, self.sale)
+            sale = await self._document(opened, self.sale)
+            found += checker.check(sale, log, self.workload.sale, interrupted=True, look_age_s=look_age_s)
+            log = await self._log(opened, self.ballot)
+            ballot = await self._document(opened, self.ballot)
+        found += Ballots(ballot).run(log)
+        found += checker.told(ballot, log, self.workload.ballot, interrupted=True, look_age_s=look_age_s)
+        return found + await self._drawn(log)
+
+    async def _document(self, opened: Runtime, name: str) -> Campaign:
+        definition = await opened.ledger.definition(name)
+        assert definition is not None, f"the ledger does not know {name}"
+        return msgspec.json.decode(definition.document, type=Campaign)
 
     async def _audit(self, opened: Runtime, name: str) -> list[Violation]:
         """What Redis and the ledger say against each other, once both stand still and the draw is over."""
@@ -193,23 +207,27 @@ class Trial:
                 if result.differences or (MOVING not in result.notes and drawn):
                     break
                 await asyncio.sleep(LOOK_S)
+        known = {f"event {seq}" for seq in self.poisoned} if name == self.sale else set()
         return [
             Violation("audit", " ".join(filter(None, (name, each.subject, each.what))))
             for each in result.differences
-            if name != self.sale or each.subject not in {f"event {seq}" for seq in self.poisoned}
+            if each.subject not in known
         ]
 
-    def _no_event(self, seq: int) -> Event:
-        """What stands in the log where something lies that cannot be read."""
-        return Event(self.sale, 1, seq, Header(1, "published", 0, "harness", "engine"), None, {})
-
     async def _log(self, opened: Runtime, name: str) -> list[Event]:
+        """What was decided: also what the ledger has refused, which is a finding of the audit."""
         log: list[Event] = []
         while page := await opened.ledger.events(name, log[-1].seq if log else 0, 10_000):
             log += page
-        return log
+        for letter in await opened.ledger.dead_letters(name):
+            if name == self.sale and letter.seq in self.poisoned:
+                no_event = Header(1, "published", 0, "harness", "engine")
+                log.append(Event(name, letter.epoch, letter.seq, no_event, None, letter.fields))
+            else:
+                log.append(events.decode(name, b"%d-%d" % (letter.epoch, letter.seq), letter.fields))
+        return sorted(log, key=lambda event: event.seq)
 
-    async def _drawn(self, campaign: Campaign, log: list[Event]) -> list[Violation]:
+    async def _drawn(self, log: list[Event]) -> list[Violation]:
         """Whether the published draw is the one that follows from its seed, and the one in the log."""
         status, file = await self._ask(
             "GET", f"/v1/campaigns/{self.ballot}/offerings/drawn/draw", frozenset({"member"})
