@@ -27,7 +27,7 @@ if create then
     return {Outcome.NOT_READY}
   end
   epoch, seq, version = ARGV[2], 0, 0
-elseif epoch ~= ARGV[2] then
+elseif epoch ~= ARGV[2] or (gate ~= 'open' and gate ~= 'new') then
   return {Outcome.NOT_READY}
 elseif advance() then
   commit()
