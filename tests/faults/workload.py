@@ -7,8 +7,8 @@ far each gets, since choices follow from answers, and answers from who was first
 import asyncio
 import itertools
 import random
-from collections.abc import Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -49,31 +49,25 @@ class Workload:
         self._session = aiohttp.ClientSession(
             url, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=ANSWER_S)
         )
-        self._running: asyncio.Future[Any] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin in the background."""
-        self._running = asyncio.gather(
-            *(self._in_turn(self._shop, first, SHOPPERS) for first in range(SHOPPERS)),
-            *(self._in_turn(self._enter, first, ENTRANTS) for first in range(ENTRANTS)),
-        )
+        self._tasks = [
+            *(asyncio.create_task(self._in_turn(self._shop, first, SHOPPERS)) for first in range(SHOPPERS)),
+            *(asyncio.create_task(self._in_turn(self._enter, first, ENTRANTS)) for first in range(ENTRANTS)),
+        ]
 
     async def stop(self) -> None:
         """Let each member come to an end. Raises RuntimeError when one is left without a definite answer."""
         self._over.set()
-        try:
-            if self._running is not None:
-                await self._running
-        finally:
-            if self._running is not None:
-                self._running.cancel()
+        await asyncio.gather(*self._tasks)
 
     async def close(self) -> None:
-        """Leave no connection behind."""
-        self._over.set()
-        if self._running is not None and not self._running.done():
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        """Leave nobody at it, and no connection behind."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._session.close()
 
     @property
@@ -97,7 +91,7 @@ class Workload:
             waiting = iter(firsts.values())
             await asyncio.gather(*(self._ask_again(name, exchanges, waiting) for _ in range(SHOPPERS)))
 
-    async def _ask_again(self, name: str, exchanges: list[Exchange], waiting: Any) -> None:
+    async def _ask_again(self, name: str, exchanges: list[Exchange], waiting: Iterator[Exchange]) -> None:
         for first in waiting:
             client = self._client(name, Person(first.member, first.unit), exchanges)
             await client.send(
@@ -108,7 +102,7 @@ class Workload:
                 enrollment=first.enrollment,
             )
 
-    async def _in_turn(self, visit: Any, first: int, step: int) -> None:
+    async def _in_turn(self, visit: Callable[[int], Awaitable[None]], first: int, step: int) -> None:
         """One member after the other, until it is over."""
         for number in itertools.count(first, step):
             if self._over.is_set():
@@ -126,10 +120,10 @@ class Workload:
             token_ttl_s=TOKEN_TTL_S,
         )
 
-    def _shop(self, number: int) -> Coroutine[Any, Any, None]:
+    async def _shop(self, number: int) -> None:
         person = Person(f"m-{number}", UNITS[number % len(UNITS)])
         chance = random.Random(f"{self._seed}/sale/{number}")
-        return _Shopper(self._client(self._names[0], person, self.sale), chance, self._others).visit()
+        await _Shopper(self._client(self._names[0], person, self.sale), chance, self._others).visit()
 
     def _others(self, member: str) -> str:
         """An enrollment that another member was told of lately; "" when there is none."""
@@ -160,7 +154,7 @@ class Workload:
 class _Shopper:
     """One member of the sale."""
 
-    def __init__(self, client: Client, chance: random.Random, others: Any) -> None:
+    def __init__(self, client: Client, chance: random.Random, others: Callable[[str], str]) -> None:
         self._client = client
         self._chance = chance
         self._others = others
