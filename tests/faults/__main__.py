@@ -4,9 +4,10 @@
     scripts/faults --soak N [--seed S]
     scripts/faults --list
 
-Each trial has a deployment of its own: real api and worker processes, Redis, a ledger. Members sign up, confirm,
-decline, cancel and ask again, in a sale and in a ballot that is drawn meanwhile; after the fault every answer is
-checked against the ledger's log, and Redis against the ledger. It ends with a table, and 1 when a promise was broken.
+Each trial has a deployment of its own, unless they are --together: real api and worker processes, Redis, a ledger.
+Members sign up, confirm, decline, cancel and ask again, in a sale and in a ballot that is drawn meanwhile; after the
+fault every answer is checked against the ledger's log, and Redis against the ledger. It ends with a table, and 1 when
+a promise was broken.
 
 A seed brings the same faults and the same choices again. It does not bring again which process comes first, so that a
 failure that hangs on a moment may need some tries.
@@ -18,8 +19,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -30,6 +31,7 @@ import uvloop
 from tests.faults import soak, stand, trial
 from tests.faults.kind import Kind
 from tests.faults.kinds import KINDS
+from tests.faults.stand import Stand
 from tests.faults.trial import LOST, OVERSOLD, TWICE, Result, Trial
 
 SECONDS: Final = 3.0
@@ -45,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=0, help="default: one seed of each kind")
     parser.add_argument("--kind", action="append", choices=KINDS, help="default: all")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of load in each trial")
+    parser.add_argument(
+        "--together",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seeds that share a deployment, one after another",
+    )
     parser.add_argument("--keep", type=Path, help="where the files of a trial that failed are left")
     parser.add_argument("--soak", type=int, metavar="N", help="instead: so many attempts for a few seats")
     parser.add_argument("--list", action="store_true", help="the kinds, and what each promises")
@@ -58,38 +67,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _soak(parsed.soak, seed)
     kept = parsed.keep or Path(tempfile.mkdtemp(prefix="seatrush-faults-"))
     kinds = [KINDS[name] for name in parsed.kind or KINDS]
-    results = uvloop.run(_try_all(kinds, seed, 60 * parsed.minutes, parsed.seconds, kept))
+    results = uvloop.run(
+        _try_all(kinds, count(seed), 60 * parsed.minutes, parsed.seconds, parsed.together, kept)
+    )
     _print_table(results)
     return int(any(result.violations for result in results))
 
 
 async def _try_all(
-    kinds: Sequence[Kind], first_seed: int, for_s: float, seconds: float, kept: Path
+    kinds: Sequence[Kind], seeds: Iterator[int], for_s: float, seconds: float, together: int, kept: Path
 ) -> list[Result]:
-    """A seed of every kind at least, then the next, as long as there is time."""
+    """Some seeds of every kind at least, then the next, as long as there is time."""
     results: list[Result] = []
     ends_s = time.monotonic() + for_s
-    for seed in count(first_seed):
+    while True:
+        some = list(islice(seeds, together))
         for kind in kinds:
-            if seed > first_seed and time.monotonic() > ends_s:
-                return results
             try:
-                results.append(await _try(kind, seed, seconds, kept))
+                async with stand.opened(kind.needs) as opened:
+                    results += [await _try(opened, kind, seed, seconds, kept) for seed in some]
             except pytest.skip.Exception as absent:
-                print(f"{kind.name} seed {seed}: SKIPPED: {absent}", flush=True)
-    raise AssertionError("seeds have no end")
+                print(f"{kind.name}: SKIPPED: {absent}", flush=True)
+        if time.monotonic() >= ends_s:
+            return results
 
 
-async def _try(kind: Kind, seed: int, seconds: float, kept: Path) -> Result:
-    async with stand.opened(kind.needs) as opened:
-        tried = Trial(opened, kind, seed, seconds)
-        result = await tried.run()
-        print(result.in_words(), flush=True)
-        if result.violations:
-            directory = kept / f"{kind.name}-{seed}"
-            trial.keep(opened, tried, result, directory)
-            print(f"  its files are in {directory}; again:")
-            print(f"  scripts/faults --kind {kind.name} --seed {seed} --seconds {seconds:g}", flush=True)
+async def _try(opened: Stand, kind: Kind, seed: int, seconds: float, kept: Path) -> Result:
+    tried = Trial(opened, kind, seed, seconds)
+    result = await tried.run()
+    print(result.in_words(), flush=True)
+    if result.violations:
+        directory = kept / f"{kind.name}-{seed}"
+        trial.keep(opened, tried, result, directory)
+        print(f"  its files are in {directory}; again:")
+        print(f"  scripts/faults --kind {kind.name} --seed {seed} --seconds {seconds:g}", flush=True)
     return result
 
 

@@ -82,10 +82,19 @@ class Stand:
         if self.database_url != embedded_ledger(self.data):
             arguments += ["--database", self.database_url]
         settings = {"SEATRUSH_PROCESSES": str(self.needs.processes)} | self._settings
-        # Not in the loop: the way to Redis may lie in it.
-        self.deployment = await asyncio.to_thread(
-            lambda: Deployment(self.data, *arguments, root=self.code, program=self.needs.program, **settings)
-        )
+
+        def begin() -> None:
+            self.deployment = Deployment(
+                self.data, *arguments, root=self.code, program=self.needs.program, **settings
+            )
+
+        # Not in the loop: the way to Redis may lie in it. Whoever loses patience meanwhile leaves no process behind.
+        beginning = asyncio.ensure_future(asyncio.to_thread(begin))
+        try:
+            await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await beginning
+            raise
 
     def set_up(self, **settings: str) -> None:
         """Give the processes of the next start more of an environment."""

@@ -13,7 +13,7 @@ from tests.faults.stand import Needs, Stand
 from tests.faults.trial import Trial
 
 SEEDS = (1, 2)
-SECONDS = 0.8
+SECONDS = 0.5
 
 
 class Stands:
