@@ -20,8 +20,6 @@ from loadtests.deployment import ROOT, Deployment, embedded_ledger, free_port
 from tests import postgres, redis_servers
 from tests.faults.wire import Wire
 
-GONE_S: Final = 30.0
-LOOK_S: Final = 0.02
 SMALL: Final = "size=8m"
 
 
