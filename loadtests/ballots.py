@@ -1,11 +1,15 @@
 """The log of a campaign of ballots, played: whoever entered gets one result, and no seat is given twice."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from engine.domain.campaign import Campaign
 from engine.domain.enrollment import SEATED, Record
 from engine.domain.events import Event
 from loadtests.exchange import Violation
+
+ALSO_EXPECTED: Final = frozenset({("cancel", 409, "too_late")})
+"""Answers that a ballot brings besides: an entry is what it is once no more are collected."""
 
 
 class Ballots:

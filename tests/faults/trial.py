@@ -23,7 +23,7 @@ from engine.domain.person import Person, Role
 from engine.ledger.protocol import Unavailable
 from engine.live.server import NothingRan
 from engine.runtime import Runtime
-from loadtests import checker
+from loadtests import ballots, checker
 from loadtests.ballots import Ballots
 from loadtests.exchange import Exchange, Violation
 from loadtests.order import LOOK_AGE_S_MAX
@@ -194,7 +194,14 @@ class Trial:
             log = await self._log(opened, self.ballot)
             ballot = await self._document(opened, self.ballot)
         found += Ballots(ballot).run(log)
-        found += checker.told(ballot, log, self.workload.ballot, interrupted=True, look_age_s=look_age_s)
+        found += checker.told(
+            ballot,
+            log,
+            self.workload.ballot,
+            interrupted=True,
+            look_age_s=look_age_s,
+            also=ballots.ALSO_EXPECTED,
+        )
         return found + await self._drawn(log)
 
     async def _document(self, opened: Runtime, name: str) -> Campaign:
