@@ -2,13 +2,13 @@
 
 import logging
 import secrets
-import traceback
 
 from aiohttp import web
 
 from api import problems
 from api.answer import Answer
 from api.call import language_of
+from engine.failures import fit_to_log
 from engine.ledger.protocol import Unavailable
 from engine.live.server import NothingRan, Unknown
 
@@ -26,8 +26,3 @@ def problem(error: Exception, request: web.BaseRequest) -> Answer:
     request_id = secrets.token_hex(8)
     logger.error("request %s failed: %s", request_id, fit_to_log(error))
     return problems.response("internal", language_of(request), request_id, request_id=request_id)
-
-
-def fit_to_log(error: BaseException) -> str:
-    """The kind of an error and where it was raised; its message may quote what is personal or secret."""
-    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"

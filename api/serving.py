@@ -17,12 +17,12 @@ from api import answers, open_files, openapi, rate_limits, routes, tokens
 from api.auth import Authenticator
 from api.call import Api, Description
 from api.endpoint import Endpoint
-from api.failures import fit_to_log
 from api.jwks import Jwks
 from api.live.hub import Hub
 from api.shown import Showcase
 from engine import receipts
 from engine.config import BACKLOG
+from engine.failures import fit_to_log
 from engine.live.catalog import REFRESH_S
 from engine.live.server import NothingRan
 from engine.receipts import Receipts

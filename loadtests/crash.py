@@ -10,7 +10,6 @@ import argparse
 import math
 import multiprocessing
 import random
-import socket
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtests import member, rush
-from loadtests.deployment import Deployment, audit, embedded_ledger
+from loadtests.deployment import Deployment, audit, embedded_ledger, free_port
 from loadtests.rush import SAMPLE, Report
 
 KILLS: Final = 5
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(data: Path, members: int, clients: int, seed: int, kills: int) -> tuple[Report, int]:
     """Rush a deployment that is killed at random moments; returns what came of it, and the kills that hit the rush."""
     moments = random.Random(seed)
-    port = str(_free_port())
+    port = str(free_port())
     deployment = Deployment(data, "--port", port, "--apply", str(SAMPLE))
     answered = multiprocessing.get_context("spawn").Semaphore(0)
     size = deployment.url, deployment.secret, members, clients, seed, answered
@@ -79,13 +78,6 @@ def answers_come(answered: Semaphore, number: int, rushing: Future[Any]) -> bool
             if rushing.done():
                 return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        port: int = candidate.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

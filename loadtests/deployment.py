@@ -5,6 +5,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,15 +25,20 @@ KILL_TIMEOUT_S: Final = 10
 class Deployment:
     """A deployment that answers at `url`."""
 
-    def __init__(self, data: Path, *arguments: str, **settings: str) -> None:
-        """Start it and wait until it is ready; `settings` are environment variables. Raises RuntimeError."""
+    def __init__(
+        self, data: Path, *arguments: str, root: Path | str = ROOT, program: str = "engine", **settings: str
+    ) -> None:
+        """Start it and wait until it is ready; `settings` are environment variables. Raises RuntimeError.
+
+        `program` is the Python module that takes `serve`, of the code below `root`.
+        """
         self.data = data
         environment = {name: text for name, text in os.environ.items() if not name.startswith("SEATRUSH_")}
         self.log = data.parent / "serve.log"
         with self.log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "engine", "serve", "--port", "0", "--data", str(data), *arguments],
-                cwd=ROOT,
+                [sys.executable, "-m", program, "serve", "--port", "0", "--data", str(data), *arguments],
+                cwd=root,
                 env=environment | settings,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -123,3 +129,11 @@ def audit(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
     )
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as candidate:
+        candidate.bind(("127.0.0.1", 0))
+        port: int = candidate.getsockname()[1]
+        return port

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from multiprocessing.synchronize import Barrier, Semaphore
 from typing import Any, Final
@@ -13,10 +12,10 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from api import tokens
 from api.views import Enrollment
 from engine.domain.person import Person
-from loadtests.exchange import UNDECIDED, Exchange, Kind
+from loadtests.client import Client
+from loadtests.exchange import Exchange
 
 CAMPAIGN: Final = "workshops"
 OFFERINGS: Final = (
@@ -30,11 +29,7 @@ CONCURRENCY: Final = 32
 """Members of one client process who are at it at the same time."""
 LATE: Final = 5
 """One member in so many comes late, and cancels nothing: what others gave back is taken again."""
-PATIENCE_S: Final = 120
-PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2)
-TOKEN_TTL_S: Final = 3600
 
-_METHODS: Final[dict[Kind, str]] = {"sign_up": "POST", "cancel": "DELETE"}
 _enrollment = msgspec.json.Decoder(Enrollment)
 
 
@@ -132,7 +127,7 @@ async def _in_turn(tasks: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> 
             group.create_task(run())
 
 
-class Member:
+class Member(Client):
     """One member, who does what the seed says."""
 
     def __init__(
@@ -143,15 +138,10 @@ class Member:
         exchanges: list[Exchange],
         answered: Semaphore | None = None,
     ) -> None:
-        self._session = session
-        self._exchanges = exchanges
-        self._answered = answered
+        person = Person(f"m-{part.seed}-{number}", UNITS[number % len(UNITS)])
+        super().__init__(session, part.secret, CAMPAIGN, person, exchanges, answered=answered)
         self._random = random.Random(f"{part.seed}/{number}")
-        self._sub = f"m-{part.seed}-{number}"
-        self._unit = UNITS[number % len(UNITS)]
-        self._keys = (f"{self._sub}/{turn}" for turn in itertools.count())
-        token = tokens.sign(part.secret, Person(self._sub, self._unit), time.time() + TOKEN_TTL_S)
-        self._authorization = {"Authorization": f"Bearer {token}"}
+        self._keys = (f"{person.sub}/{turn}" for turn in itertools.count())
 
     async def rush(self) -> None:
         """Ask for one to three offerings, and change one's mind."""
@@ -211,47 +201,10 @@ class Member:
     def _enrollment_of_another(self) -> str:
         """One that another member of this process was told of; "" when there is none at hand."""
         for exchange in reversed(self._exchanges[-200:]):
-            if exchange.member != self._sub and exchange.status in (201, 202):
+            if exchange.member != self.person.sub and exchange.status in (201, 202):
                 return _enrollment.decode(exchange.body).enrollment
         return ""
 
     async def sign_up(self, asked: SignUp) -> Exchange:
         """Ask for a seat."""
         return await self.send("sign_up", offering=asked.offering, key=asked.key, wanted=asked.wanted)
-
-    async def send(
-        self, kind: Kind, *, offering: str = "", key: str = "", wanted: str = "", enrollment: str = ""
-    ) -> Exchange:
-        """Send until there is a definite answer, as a client does: with the same key."""
-        paths = {
-            "sign_up": f"/offerings/{offering}/enrollments",
-            "mine": "/me",
-            "campaign": "",
-        }
-        path = f"/v1/campaigns/{CAMPAIGN}" + paths.get(kind, f"/enrollments/{enrollment}")
-        headers = self._authorization | ({"Idempotency-Key": key} if key else {})
-        body = {"pool": wanted} if wanted else None
-        give_up = time.monotonic() + PATIENCE_S
-        for pause_s in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
-            sent_ns = time.monotonic_ns()
-            try:
-                async with self._session.request(
-                    _METHODS.get(kind, "GET"), path, headers=headers, json=body
-                ) as response:
-                    status, answer = response.status, await response.read()
-                    retry_after = response.headers.get("Retry-After", "")
-            except (aiohttp.ClientError, OSError):
-                status, answer, retry_after = 0, b"", ""
-            exchange = Exchange(
-                kind, self._sub, self._unit, sent_ns, time.monotonic_ns(), status, answer,
-                offering, key, wanted, enrollment if kind in ("cancel", "find") else "", retry_after,
-            )  # fmt: skip
-            self._exchanges.append(exchange)
-            if status not in UNDECIDED:
-                if self._answered:
-                    self._answered.release()
-                return exchange
-            if time.monotonic() > give_up:
-                break
-            await asyncio.sleep(pause_s)
-        raise RuntimeError("the server does not come back")

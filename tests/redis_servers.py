@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
@@ -54,9 +54,9 @@ def running(line: str) -> Iterator[str]:
 
 
 @contextmanager
-def serving(command: Sequence[str], url: str) -> Iterator[int]:
+def serving(command: Sequence[str], url: str, environment: Mapping[str, str] | None = None) -> Iterator[int]:
     """A command that serves Redis under a URL, for as long as the block; its process id."""
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
     try:
         _wait_until_serving(server, url)
         yield server.pid

@@ -14,6 +14,7 @@ BASE: Final = {
     "engine.config",
     "engine.clock",
     "engine.disk",
+    "engine.failures",
     "engine.metrics",
     "engine.lock",
 }
@@ -55,6 +56,7 @@ MAY_IMPORT: Final[Mapping[str, set[str]]] = {
     "engine.disk": {"engine.clock"},
     "engine.backlog": {"engine.disk"},
     "engine.keyfile": set(),
+    "engine.failures": set(),
     "engine.metrics": set(),
     "engine.lock": set(),
     "engine.live": BASE | {"engine.live"},

@@ -27,6 +27,9 @@ RESTART_DELAYS_S: Final = (0.1, 0.5, 2.0, 5.0)
 LASTING_S: Final = 30.0
 """A process that lived this long is replaced at once."""
 
+CHILD: Final = "engine.commands.child"
+"""The module that each process runs."""
+
 READY: Final = b"ready"
 """What a process writes into its pipe when it is."""
 
@@ -137,7 +140,7 @@ class Supervisor:
         ready_read, ready_write = os.pipe()
         number = next(number for number in itertools.count() if number not in self._alive)
         self._alive[number] = None
-        command = [sys.executable, "-m", "engine.commands.child", role, "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", CHILD, role, "--parent", str(os.getpid())]
         command += ["--ready", str(ready_write)]
         inherited = [ready_write]
         if after_death:

@@ -262,5 +262,6 @@ def _translated() -> Iterator[None]:
         raise Refused(str(error.args[0])) from error
     except TimeoutError as error:
         raise Unavailable("PostgreSQL did not answer in time") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        # A connection that the server ends at a bad moment leaves asyncpg in a state that it calls its own fault.
         raise Unavailable(f"PostgreSQL: {error}") from error

@@ -211,7 +211,7 @@ class Recorder:
             logger.warning("%s: what was recorded last cannot be read: %s", campaign, error)
             return error
         decoded = [_decode(campaign, entry) for entry in entries]
-        if decoded[0].epoch > cursor.epoch:
+        if decoded[0].epoch > cursor.epoch and (await self._registration(campaign)).epoch > cursor.epoch:
             # It was rebuilt; where the ledger stands now is looked at anew.
             self._forget([campaign])
             return None
@@ -221,6 +221,14 @@ class Recorder:
             metrics.RECORDER_GAPS.labels(campaign).inc()
             self._paused_until_s[campaign] = self._clock.monotonic_s() + GAP_PAUSE_S
             del self._cursors[campaign]
+            if decoded[0].epoch > cursor.epoch:
+                # Something else wrote it, and nothing can be logged behind it.
+                logger.error(
+                    "%s: a foreign entry ends its stream: closed until `seatrush rebuild %s`",
+                    campaign,
+                    campaign,
+                )
+                await self._server.call("gate", campaign, [str(cursor.epoch), "0", "open", "closed"])
             return None
         return Batch(campaign, cursor.epoch, cursor.seq, consecutive)
 
@@ -234,11 +242,13 @@ class Recorder:
         kept = await self._streams.entry(campaign, last_id)
         if cursor.last is None or kept == cursor.last:
             return True
-        registrations = {each.campaign: each for each in await self._ledger.campaigns()}
-        if await self._continuity.holds(self._server.command, registrations[campaign]):
+        if await self._continuity.holds(self._server.command, await self._registration(campaign)):
             return True
         self._forget([campaign])
         return False
+
+    async def _registration(self, campaign: str) -> Registration:
+        return next(each for each in await self._ledger.campaigns() if each.campaign == campaign)
 
     async def _record_together(self, batches: Sequence[Batch]) -> bool:
         """Record in one transaction. False when one of them is at fault, and nothing was written."""

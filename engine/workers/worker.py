@@ -7,6 +7,7 @@ import asyncio
 import logging
 from typing import ClassVar, Final, Protocol
 
+from engine.failures import fit_to_log
 from engine.ledger.protocol import Unavailable
 from engine.live.server import NothingRan, Unknown
 
@@ -58,6 +59,10 @@ class Worker:
                 idle_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
                 failures += 1
                 logger.warning("%s: %s; again in %s s", self._task.name, error, idle_s)
+            except Exception as error:
+                # Its end would be seen by nobody, and what it does would be done by nobody.
+                idle_s = BACKOFF_S[-1]
+                logger.error("%s failed: %s", self._task.name, fit_to_log(error))
             await self._idle(idle_s)
         try:
             await self._task.close()

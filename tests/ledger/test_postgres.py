@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+import asyncpg
 import pytest
 
 from engine.domain.share import Summary
@@ -172,3 +173,19 @@ async def test_a_migration_may_take_longer_than_other_calls(
     assert sorted(await asyncio.gather(*(ledger.migrate() for ledger in ledgers))) == [[], ["0001_slow"]]
     for ledger in ledgers:
         await ledger.close()
+
+
+async def test_a_driver_that_calls_a_lost_connection_its_own_fault(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does, when the server ends the connection at a bad moment: it is no other case than any lost one."""
+
+    async def reset(*arguments: object, **named: object) -> None:
+        raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+
+    ledger = connect(postgres_url)
+    await ledger.open()
+    monkeypatch.setattr(asyncpg.Connection, "reset", reset)
+    with pytest.raises(Unavailable):
+        await ledger.campaigns()
+    await ledger.close()

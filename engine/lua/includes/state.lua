@@ -11,6 +11,19 @@ local meta = redis.call('HMGET', Key.META, 'gate', 'epoch', 'seq', 'version', 'd
 local gate, epoch, seq, version = meta[1], meta[2], tonumber(meta[3]), tonumber(meta[4])
 local drawing, recorded = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 
+-- A stream takes only ids above its last. Where something else has written one, no change can be logged; the gate is then
+-- `unloggable` for this call, so that none is made.
+if gate == 'open' then
+  local last = redis.call('XREVRANGE', Key.EVENTS, '+', '-', 'COUNT', 1)[1]
+  if last and last[1] ~= epoch .. '-' .. seq then
+    local last_epoch, last_seq = string.match(last[1], '^(%d+)-(%d+)$')
+    last_epoch, last_seq = tonumber(last_epoch), tonumber(last_seq)
+    if last_epoch > tonumber(epoch) or (last_epoch == tonumber(epoch) and last_seq > seq) then
+      gate = 'unloggable'
+    end
+  end
+end
+
 -- Lua's unpack fails near 8,000 values.
 local function call_in_chunks(command, key, values)
   for first = 1, #values, 2000 do
