@@ -25,7 +25,8 @@ from engine.live.server import NothingRan
 from engine.runtime import Runtime
 from loadtests import ballots, checker
 from loadtests.ballots import Ballots
-from loadtests.exchange import Exchange, Violation
+from loadtests.exchange import CHANGES, Exchange, Violation
+from loadtests.losses import Loss
 from loadtests.order import LOOK_AGE_S_MAX
 from tests.faults import documents
 from tests.faults.stand import Stand
@@ -97,6 +98,11 @@ class Trial:
         self._seed = seed
         self._chance = Random(f"{kind.name}/{seed}")
         self._ends_s = 0.0
+        self._loss = Loss(0, 0)
+
+    def may_lose(self, from_ns: int, until_ns: int) -> None:
+        """Answers of this time may be lost, by CLOCK_MONOTONIC; of any other they must stand."""
+        self._loss = Loss(from_ns, until_ns)
 
     @property
     def left_s(self) -> float:
@@ -190,19 +196,24 @@ class Trial:
                 found += await self._audit(opened, name)
             log = await self._log(opened, self.sale)
             sale = await self._document(opened, self.sale)
-            found += checker.check(sale, log, self.workload.sale, interrupted=True, look_age_s=look_age_s)
+            said = self._standing(log, self.workload.sale)
+            found += checker.check(sale, log, said, interrupted=True, look_age_s=look_age_s)
             log = await self._log(opened, self.ballot)
             ballot = await self._document(opened, self.ballot)
         found += Ballots(ballot).run(log)
+        said = self._standing(log, self.workload.ballot)
         found += checker.told(
-            ballot,
-            log,
-            self.workload.ballot,
-            interrupted=True,
-            look_age_s=look_age_s,
-            also=ballots.ALSO_EXPECTED,
+            ballot, log, said, interrupted=True, look_age_s=look_age_s, also=ballots.ALSO_EXPECTED
         )
         return found + await self._drawn(log)
+
+    def _standing(self, log: list[Event], exchanges: list[Exchange]) -> list[Exchange]:
+        """What must stand; where something may be lost, it is counted how much was."""
+        stands, lost = self._loss.part(log, exchanges)
+        if self._kind.promise == "names":
+            told = sum(each.kind in CHANGES | {"sign_up"} and each.status < 300 for each in lost)
+            self.measured["lost, answers"] = self.measured.get("lost, answers", 0) + told
+        return stands
 
     async def _document(self, opened: Runtime, name: str) -> Campaign:
         definition = await opened.ledger.definition(name)

@@ -6,6 +6,7 @@ from tests.faults.kind import Kind
 from tests.faults.kinds.api_killed import ApiKilled
 from tests.faults.kinds.client_resets import ClientResets
 from tests.faults.kinds.clock_jumps import ClockJumps
+from tests.faults.kinds.flushall import Flushall
 from tests.faults.kinds.ledger_disk_full import LedgerDiskFull
 from tests.faults.kinds.out_of_memory import OutOfMemory
 from tests.faults.kinds.partition import Partition
@@ -39,6 +40,7 @@ _ALL: Final[list[Kind]] = [
     Poisoned(),
     ClockJumps(),
     RollingDeploy(),
+    Flushall(),
 ]
 
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
