@@ -15,6 +15,7 @@ from engine.commands import (
     apply,
     audit,
     codes,
+    forget,
     headcounts,
     rebuild,
     roll,
@@ -104,6 +105,9 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
         case "roll":
             return asyncio.run(roll.run(settings, parsed.campaign))
+        case "forget":
+            forgetting = forget.run(settings, parsed.member, dry_run=parsed.dry_run, wait_s=parsed.wait)
+            return asyncio.run(forgetting)
         case "rebuild":
             return asyncio.run(rebuild.run(settings, parsed.campaigns))
         case "results" | "advance" | "nominations":
@@ -202,6 +206,14 @@ def _parser() -> argparse.ArgumentParser:
     text = "restore the state of campaigns in Redis from the ledger; exit 1 when one is not open after it"
     command = _add(commands, "rebuild", text, _STORAGE)
     command.add_argument("campaigns", metavar="CAMPAIGN", nargs="+")
+
+    text = "erase a member from every campaign; what is not over yet is cancelled"
+    command = _add(commands, "forget", text, _STORAGE)
+    command.add_argument("member", metavar="MEMBER", help="write -- ahead of an id that begins with a hyphen")
+    command.add_argument("--dry-run", action="store_true", help="say what there is, and change nothing")
+    command.add_argument(
+        "--wait", metavar="S", type=_seconds, default=30, help="seconds to wait for what others are doing"
+    )
 
     _add_why(commands)
 

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from engine import tables
 from engine.clock import Clock
-from engine.domain import ladder, outcome
+from engine.domain import chain, ladder, outcome
 from engine.domain.campaign import Offering, ResultsRule
 from engine.domain.definition import Definition, milliseconds
 from engine.domain.faults import Fault, Found
@@ -199,8 +199,10 @@ class Ladder:
             self._warn(decided)
             return False
         ranking = await self._ranking(decided.campaign, decided.offering)
-        going = [line for line in ranking if line.going == "seat"]
-        going += [line for line in ranking if line.going == "substitute"]
+        # Whoever was forgotten between the decision and now has no name to be enrolled under.
+        named = [line for line in ranking if not chain.is_forgotten(line.member)]
+        going = [line for line in named if line.going == "seat"]
+        going += [line for line in named if line.going == "substitute"]
         for first in range(0, len(going), ASSIGNED_AT_ONCE):
             part = going[first : first + ASSIGNED_AT_ONCE]
             done, _ = await asyncio.gather(self._assign(decided, part), asyncio.sleep(ASSIGN_EVERY_S))

@@ -17,6 +17,7 @@ from engine.config import Settings, cluster_nodes, redact, sentinels
 from engine.continuity import Continuity
 from engine.disk import Disk
 from engine.drawing import Drawing
+from engine.forgetting import Forgetter
 from engine.invitations import Invitations
 from engine.ladder import Ladder
 from engine.ledger.connect import connect, sqlite_file
@@ -43,6 +44,7 @@ from engine.workers.gatekeeper import Gatekeeper
 from engine.workers.promoter import Promoter
 from engine.workers.recorder import Recorder
 from engine.workers.reporter import Reporter
+from engine.workers.retention import Retention
 from engine.workers.watcher import Watcher
 from engine.workers.worker import Task, Worker
 
@@ -65,6 +67,7 @@ class Runtime(Struct, frozen=True):
     streams: Streams
     publisher: Publisher
     rebuilder: Rebuilder
+    forgetter: Forgetter
     drawing: Drawing
     invitations: Invitations
     ladder: Ladder
@@ -95,6 +98,7 @@ class Runtime(Struct, frozen=True):
             Drawer(self.drawing, self.ledger, self.clock),
             Apportioner(self.publisher, self.catalog, self.ledger, self.clock),
             Advancer(self.ladder, self.ledger),
+            Retention(self.forgetter, self.catalog, self.ledger, self.clock),
         ]
         if self.settings.durability == "fsync":
             tasks.append(Fsync(self.fsync))
@@ -206,6 +210,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             streams=streams,
             publisher=Publisher(server, ledger, catalog, decisions, clock, backlog.entries_max),
             rebuilder=Rebuilder(server, streams, ledger, catalog, decisions, clock),
+            forgetter=Forgetter(server, streams, ledger, catalog, decisions, clock),
             drawing=Drawing(server, ledger, decisions, clock, backlog.entries_max),
             invitations=Invitations(server, decisions, backlog.entries_max),
             ladder=Ladder(server, ledger, catalog, decisions, clock, backlog.entries_max),

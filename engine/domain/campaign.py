@@ -27,6 +27,7 @@ PERCENT_MAX = 10_000
 ADVANCING_MAX = 10_000
 TIES_MAX = 8
 MEDALS_MAX = 1_000
+RETENTION_DAYS_MAX = 36_500
 SECONDS_MAX = 31 * 24 * 3600
 
 # `extra` names the fault for a pattern, see `shapes`.
@@ -248,7 +249,11 @@ class Weights(Document, frozen=True):
 
 
 class Campaign(Document, frozen=True):
-    """A set of offerings that share rules: the boundary inside which every rule is atomic."""
+    """A set of offerings that share rules: the boundary inside which every rule is atomic.
+
+    `retention_days` after the end of its last session everybody in it is forgotten; without it, nobody by itself
+    (docs/privacy.md).
+    """
 
     campaign: Id
     title: Title
@@ -261,3 +266,4 @@ class Campaign(Document, frozen=True):
     responsible: Text | None = None
     requirements: Text | None = None
     due: date | None = None
+    retention_days: Annotated[int, Meta(ge=1, le=RETENTION_DAYS_MAX)] | None = None

@@ -90,13 +90,26 @@ class _Document(Struct):
 _encode = msgspec.json.Encoder().encode
 _document = msgspec.json.Decoder(_Document)
 _is_forgotten = re.compile(FORGOTTEN_PATTERN).fullmatch
+_ERASED: Final = b"\x81\xc4\x01~\xc4\x40"
+"""How fields that were erased begin: a msgpack map of "~" to 64 bytes, which are the digest in hex."""
+_is_erased = re.compile(re.escape(_ERASED) + b"[0-9a-f]{64}").fullmatch
 
 
 def pseudonym(campaign: str, member: str) -> str:
     """The name of a member in the roll of a campaign, 32 hex digits; of a forgotten one it is what the id holds."""
-    if member.startswith("~") and _is_forgotten(member):
+    if is_forgotten(member):
         return member[1:]
     return hashlib.sha256(f"{campaign}\n{member}".encode()).hexdigest()[:PSEUDONYM_DIGITS]
+
+
+def is_forgotten(member: str) -> bool:
+    """Whether this stands for a member who was forgotten."""
+    return member.startswith("~") and _is_forgotten(member) is not None
+
+
+def stand_in(campaign: str, member: str) -> str:
+    """What stands for a forgotten member in a campaign; of one who is forgotten already it is the same."""
+    return f"~{pseudonym(campaign, member)}"
 
 
 def heading(campaign: str) -> bytes:
@@ -137,7 +150,13 @@ def line(event: Event) -> bytes:
 
 def dead_line(seq: int, fields: bytes) -> bytes:
     """The line of an event that could not be applied, from its raw fields as the ledger keeps them."""
-    return _encode(Entry(seq, "dead_letter", digest=_sha256(fields)))
+    digest = fields[len(_ERASED) :].decode() if _is_erased(fields) else _sha256(fields)
+    return _encode(Entry(seq, "dead_letter", digest=digest))
+
+
+def erase(fields: bytes) -> bytes:
+    """What is kept in the place of raw fields that cannot be read: their digest, so that the line stays the same."""
+    return fields if _is_erased(fields) else _ERASED + _sha256(fields).encode()
 
 
 def begin(campaign: str) -> Link:

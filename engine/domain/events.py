@@ -39,6 +39,7 @@ EventType = Literal[
     "codes_issued",  # invitation codes to a pool
     "code_revoked",  # an invitation code opens nothing any more
     "merged",  # a pool was opened to the units of one of its stages
+    "forgotten",  # members are under stand-ins from here on, and before it too
 ]
 
 SCHEMA: Final = 1

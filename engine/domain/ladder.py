@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
+from engine.domain import chain
 from engine.domain.campaign import Medals, Offering, ResultsRule
 from engine.domain.faults import Fault, Found, Path, field_name
 from engine.domain.policies import advancement
@@ -278,9 +279,13 @@ def next_round(offerings: Sequence[Offering], name: str) -> Offering | None:
 
 
 def still_in(ranking: Sequence[Line], seats: Mapping[str, Seat]) -> list[Line]:
-    """The lines of those whose place in the round is the one with which they were imported."""
+    """The lines of those whose place in the round is the one with which they were imported; not of forgotten ones."""
     return [
-        line for line in ranking if line.member in seats and seats[line.member].enrollment == line.enrollment
+        line
+        for line in ranking
+        if line.member in seats
+        and seats[line.member].enrollment == line.enrollment
+        and not chain.is_forgotten(line.member)
     ]
 
 

@@ -5,11 +5,12 @@ capacity) are kept by the database, on the state after the batch.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from engine.domain import chain, enrollment, events
+from engine.domain import chain, enrollment, events, forgetting
 from engine.domain.chain import Link
 from engine.domain.ladder import Advance, Line, Round
 from engine.domain.share import Share
@@ -187,12 +188,70 @@ def reduce(campaign: str, epoch: int, after_seq: int, batch: Sequence[events.Eve
 
 def logged_line(campaign: str, seq: int, epoch: int, fields: bytes, *, is_dead: bool) -> bytes:
     """The line of the roll of what was recorded; an event that cannot be read any more is as a dead letter."""
-    if not is_dead:
+    event = None if is_dead else readable(campaign, seq, epoch, fields)
+    if event is not None:
         try:
-            return chain.line(events.decode(campaign, b"%d-%d" % (epoch, seq), unpack(fields)))
-        except (events.Undecodable, msgspec.DecodeError):
+            return chain.line(event)
+        except events.Undecodable:
             pass
     return chain.dead_line(seq, fields)
+
+
+def readable(campaign: str, seq: int, epoch: int, fields: bytes) -> events.Event | None:
+    """An event from its raw fields as the ledger keeps them; None when it cannot be read any more."""
+    try:
+        return events.decode(campaign, b"%d-%d" % (epoch, seq), unpack(fields))
+    except (events.Undecodable, msgspec.DecodeError):
+        return None
+
+
+def forgotten_fields(campaign: str, fields: bytes, member: str | None, *, is_dead: bool) -> bytes | None:
+    """Raw fields once a member, or for None everybody, is forgotten; None where nothing changes.
+
+    They are fields that have the bytes of the member's id somewhere. Of a dead letter, and of what cannot be read, only
+    the digest is left.
+    """
+    try:
+        rewritten = forgetting.rewrite(campaign, unpack(fields), member)
+    except (events.Undecodable, msgspec.DecodeError):
+        pass
+    else:
+        if rewritten is None or not is_dead:
+            return None if rewritten is None else pack(rewritten)
+    erased = chain.erase(fields)
+    return None if erased == fields else erased
+
+
+FORGET: Final = (
+    "forget_shares",
+    "forget_results",
+    "forget_trail",
+    "forget_definitions",
+    "forget_rounds",
+)
+"""Statements that each forget in one table; those about who acted do nothing for everybody (NULL)."""
+
+Rewritten = list[tuple[str, int, bytes]]
+"""campaign, seq, fields, as `put_fields` takes them."""
+
+
+def rewritten_rows(
+    campaign: str, member: str | None, page: Sequence[tuple[int, int, bytes, bool]]
+) -> tuple[Rewritten, Rewritten]:
+    """What changes in a page of the log, rows of {seq, epoch, fields, whether it is dead}: events, dead letters."""
+    events_, letters = Rewritten(), Rewritten()
+    for seq, _, fields, is_dead in page:
+        rewritten = forgotten_fields(campaign, bytes(fields), member, is_dead=bool(is_dead))
+        if rewritten is not None:
+            (letters if is_dead else events_).append((campaign, seq, rewritten))
+    return events_, letters
+
+
+def erased_line(
+    campaign: str, member: str | None, actor: str, channel: str, at: int
+) -> tuple[int, str, str, str, str, str]:
+    """The line of the audit trail for a member, or everybody, who was forgotten."""
+    return at, actor, channel, "erased", campaign, "everybody" if member is None else "a member"
 
 
 def _check_signup(event: events.Event, record: enrollment.Record) -> None:

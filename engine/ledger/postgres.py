@@ -226,6 +226,46 @@ class PostgresLedger(reading.Reading):
                     self._sql["add_trail"], *batch.forgotten_line(campaign, offering, at)
                 )
 
+    async def rewrite_log(
+        self, campaign: str, member: str | None, after_seq: int, until_seq: int, limit: int
+    ) -> int:
+        """Forget in a part of the log, as `protocol.Ledger.rewrite_log` says."""
+        named = None if member is None else member.encode()
+        async with self._transaction() as connection:
+            found = await connection.fetch(
+                self._sql["log_about"], campaign, after_seq, until_seq, named, limit
+            )
+            page = [(row[0], row[1], row[2], row[3]) for row in found]
+            last_seq: int = page[-1][0] if len(page) == limit else until_seq
+            logged, letters = batch.rewritten_rows(campaign, member, page)
+            await connection.executemany(self._sql["put_fields"], logged)
+            await connection.executemany(self._sql["put_dead_fields"], letters)
+            await connection.execute(self._sql["forget_enrollments"], campaign, member, after_seq, last_seq)
+            return last_seq
+
+    async def forget(
+        self, campaign: str, member: str | None, until_seq: int, actor: str, channel: str, at: int
+    ) -> bool:
+        """Forget in the other tables, as `protocol.Ledger.forget` says."""
+        async with self._transaction() as connection:
+            rounds = await connection.fetch(self._sql["rounds_under_way"], campaign)
+            if any(under_way for (under_way,) in rounds):
+                return False
+            for query in batch.FORGET:
+                await connection.execute(self._sql[query], campaign, member)
+            if member is None:
+                await connection.execute(self._sql["note_forgotten"], campaign, until_seq, at)
+            await connection.execute(
+                self._sql["add_trail"], *batch.erased_line(campaign, member, actor, channel, at)
+            )
+            return True
+
+    async def scrub(self) -> bool:
+        """Let PostgreSQL clean its tables, as `protocol.Ledger.scrub` says."""
+        async with self._connection() as connection:
+            await connection.execute(self._sql["scrub"], timeout=migrations.TIMEOUT_S)
+        return True
+
     async def _add_link(self, campaign: str, link: Link) -> None:
         async with self._connection() as connection:
             await connection.execute(self._sql["add_link"], campaign, link.seq, link.digest)

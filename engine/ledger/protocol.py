@@ -107,6 +107,27 @@ class TrailRow(Struct, frozen=True):
     detail: str
 
 
+class Logged(Struct, frozen=True):
+    """An entry of a campaign's log."""
+
+    seq: int
+    event: Event | None
+    """None for a dead letter, and for what cannot be read any more."""
+    names: bool
+    """Whether something of it is to be forgotten."""
+
+
+class Held(Struct, frozen=True):
+    """What the ledger's tables have of a member in a campaign, in rows."""
+
+    enrollments: int
+    shares: int
+    """In draws."""
+    results: int
+    acts: int
+    """What the member did as an officer or an organizer: published, decided, changed for others."""
+
+
 class Ledger(Protocol):
     """One database. Open it before use; close it once."""
 
@@ -264,6 +285,43 @@ class Ledger(Protocol):
 
     async def result_of(self, campaign: str, offering: str, member: str) -> Line | None:
         """A member's line in the ranking of a round."""
+
+    # Forgetting
+
+    async def log_about(
+        self, campaign: str, member: str | None, after_seq: int, until_seq: int, limit: int
+    ) -> list[Logged]:
+        """The log after a seq up to another, with dead letters: what may name a member, or for None all of it."""
+
+    async def held(self, campaign: str, member: str) -> Held:
+        """What the tables have of a member in a campaign, or for "" in the audit trail of what belongs to none."""
+
+    async def rewrite_log(
+        self, campaign: str, member: str | None, after_seq: int, until_seq: int, limit: int
+    ) -> int:
+        """Forget a member, or everybody, in the log after a seq up to another and in the enrollments of its sign-ups.
+
+        At most `limit` entries are looked at, in one transaction; returns the seq up to which it is done. The lines of
+        the roll stay the same.
+        """
+
+    async def forget(
+        self, campaign: str, member: str | None, until_seq: int, actor: str, channel: str, at: int
+    ) -> bool:
+        """Forget a member, or everybody, in all other tables; the audit trail has a line that does not say whom.
+
+        For everybody it is noted that the log is forgotten up to a seq. False, and nothing is done, while members who
+        go on from a round are being enrolled.
+        """
+
+    async def forgotten(self) -> dict[str, int]:
+        """The campaigns of which everybody was forgotten, and up to which seq."""
+
+    async def scrub(self) -> bool:
+        """Leave nothing in the files of rows that were changed; False where somebody who reads them keeps it from that.
+
+        The file of SQLite is written anew, and others who write wait meanwhile. In PostgreSQL its own VACUUM runs.
+        """
 
     # Reading
 

@@ -12,7 +12,17 @@ from engine.domain.enrollment import Record
 from engine.domain.ladder import Cut, Line, Round
 from engine.domain.share import History, Share, Summary, Wished
 from engine.ledger import batch
-from engine.ledger.protocol import DeadLetter, Definition, Headcount, PoolDue, Registration, Row, TrailRow
+from engine.ledger.protocol import (
+    DeadLetter,
+    Definition,
+    Headcount,
+    Held,
+    Logged,
+    PoolDue,
+    Registration,
+    Row,
+    TrailRow,
+)
 
 _summary = msgspec.msgpack.Decoder(Summary)
 _cuts = msgspec.msgpack.Decoder(dict[str, Cut])
@@ -108,6 +118,30 @@ class Reading(ABC):
             newest = chain.extend(newest, (line for _, line in page), last_seq)
             await self._add_link(campaign, newest)
         return newest.seq >= until_seq
+
+    async def log_about(
+        self, campaign: str, member: str | None, after_seq: int, until_seq: int, limit: int
+    ) -> list[Logged]:
+        """What of the log may name a member, as `protocol.Ledger.log_about` says."""
+        named = None if member is None else member.encode()
+        rows = await self._rows("log_about", campaign, after_seq, until_seq, named, limit)
+        return [
+            Logged(
+                seq,
+                None if is_dead else batch.readable(campaign, seq, epoch, bytes(fields)),
+                batch.forgotten_fields(campaign, bytes(fields), member, is_dead=bool(is_dead)) is not None,
+            )
+            for seq, epoch, fields, is_dead in rows
+        ]
+
+    async def held(self, campaign: str, member: str) -> Held:
+        """What the tables have of a member in a campaign."""
+        (row,) = await self._rows("held", campaign, member)
+        return Held(*row)
+
+    async def forgotten(self) -> dict[str, int]:
+        """The campaigns of which everybody was forgotten, and up to which seq."""
+        return dict(await self._rows("forgotten"))
 
     async def definition(self, campaign: str, version: int | None = None) -> Definition | None:
         """A version of the campaign document, by default the newest recorded."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from engine.domain import chain
 from engine.domain.chain import Link
 from engine.domain.events import Event
 from engine.domain.ladder import Advance, Line, Round
@@ -230,6 +231,58 @@ class SqliteLedger(reading.Reading):
 
         return await self._writer.run(write)
 
+    async def rewrite_log(
+        self, campaign: str, member: str | None, after_seq: int, until_seq: int, limit: int
+    ) -> int:
+        """Forget in a part of the log, as `protocol.Ledger.rewrite_log` says."""
+        named = None if member is None else member.encode()
+
+        def work(connection: sqlite3.Connection) -> int:
+            asked = (campaign, after_seq, until_seq, named, limit)
+            page = connection.execute(self._sql["log_about"], asked).fetchall()
+            last_seq = page[-1][0] if len(page) == limit else until_seq
+            logged, letters = batch.rewritten_rows(campaign, member, page)
+            connection.executemany(self._sql["put_fields"], logged)
+            connection.executemany(self._sql["put_dead_fields"], letters)
+            connection.execute(self._sql["forget_enrollments"], (campaign, member, after_seq, last_seq))
+            return last_seq
+
+        return await self._write(work)
+
+    async def forget(
+        self, campaign: str, member: str | None, until_seq: int, actor: str, channel: str, at: int
+    ) -> bool:
+        """Forget in the other tables, as `protocol.Ledger.forget` says."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            rounds = connection.execute(self._sql["rounds_under_way"], (campaign,)).fetchall()
+            if any(under_way for (under_way,) in rounds):
+                return False
+            for query in batch.FORGET:
+                connection.execute(self._sql[query], (campaign, member))
+            if member is None:
+                connection.execute(self._sql["note_forgotten"], (campaign, until_seq, at))
+            connection.execute(
+                self._sql["add_trail"], batch.erased_line(campaign, member, actor, channel, at)
+            )
+            return True
+
+        return await self._write(work)
+
+    async def scrub(self) -> bool:
+        """Write the file anew, as `protocol.Ledger.scrub` says."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            connection.execute("VACUUM")
+            deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+            while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > deadline_s:
+                    return False
+                time.sleep(BUSY_PAUSE_S)
+            return True
+
+        return await self._writer.run(work)
+
     async def _add_link(self, campaign: str, link: Link) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(self._sql["add_link"], (campaign, link.seq, link.digest))
@@ -260,6 +313,7 @@ class _Session:
             self._connection = connection
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
+            connection.create_function("stand_in", 2, chain.stand_in, deterministic=True)
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 

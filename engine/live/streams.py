@@ -100,6 +100,11 @@ class Streams:
         # Another may have taken it between the two calls: the fence in the ledger keeps that harmless.
         return bool(await self._server.command(key, "PEXPIRE", key, ttl_ms))
 
+    async def is_leased(self, campaign: str, worker: str) -> bool:
+        """Whether some worker of a kind holds a campaign's lease."""
+        key = keys.lease(campaign, worker)
+        return bool(await self._server.command(key, "EXISTS", key))
+
     async def release(self, campaign: str, worker: str, holder: str) -> None:
         """Give a lease back, if it is still this holder's."""
         key = keys.lease(campaign, worker)

@@ -12,7 +12,7 @@ from engine.domain.why import account, chances, guards, texts
 
 CHINA = timezone(timedelta(hours=8))
 CAMPAIGNS_OWN = {"published", "opened", "closed", "draw_began", "draw_ended", "released", "threshold_met"}
-CAMPAIGNS_OWN |= {"codes_issued", "code_revoked", "merged"}
+CAMPAIGNS_OWN |= {"codes_issued", "code_revoked", "merged", "forgotten"}
 TABLES = {
     f"{name}/{key}": text
     for name in ("REFUSALS", "STEPS", "CHANCES", "BY", "CAUSES", "LISTS")

@@ -418,3 +418,84 @@ SELECT at, actor, channel, action, campaign, detail FROM audit_trail
 WHERE campaign = $1
 ORDER BY line DESC
 LIMIT $2
+
+-- log_about --
+-- The campaign's log after seq $2 up to $3, with what could not be applied; with $4 only what has these bytes in it.
+SELECT * FROM (
+    SELECT * FROM (
+        SELECT seq, epoch, fields, false AS is_dead FROM events
+        WHERE campaign = $1 AND seq > $2 AND seq <= $3 AND ($4::bytea IS NULL OR position($4 IN fields) > 0)
+        ORDER BY seq
+        LIMIT $5
+    ) AS applied
+    UNION ALL
+    SELECT * FROM (
+        SELECT seq, epoch, fields, true FROM dead_letters
+        WHERE campaign = $1 AND seq > $2 AND seq <= $3 AND ($4::bytea IS NULL OR position($4 IN fields) > 0)
+        ORDER BY seq
+        LIMIT $5
+    ) AS dead
+) AS log
+ORDER BY seq
+LIMIT $5
+
+-- held --
+-- How many rows of each kind are a member's $2 in a campaign: enrollments, shares, results, and what the member did.
+SELECT
+    (SELECT count(*) FROM enrollments WHERE campaign = $1 AND member = $2),
+    (SELECT count(*) FROM shares WHERE campaign = $1 AND member = $2),
+    (SELECT count(*) FROM results WHERE campaign = $1 AND member = $2),
+    (SELECT count(*) FROM audit_trail WHERE campaign = $1 AND actor = $2)
+    + (SELECT count(*) FROM definitions WHERE campaign = $1 AND actor = $2)
+    + (SELECT count(*) FROM rounds WHERE campaign = $1 AND actor = $2)
+
+-- put_fields --
+-- The fields $3 of an event in the place of what they were.
+UPDATE events SET fields = $3 WHERE campaign = $1 AND seq = $2
+
+-- put_dead_fields --
+-- The fields $3 of an event that could not be applied in the place of what they were.
+UPDATE dead_letters SET fields = $3 WHERE campaign = $1 AND seq = $2
+
+-- forget_enrollments --
+-- Forget the member $2, or everybody, in the enrollments after seq $3 up to $4.
+UPDATE enrollments SET member = stand_in(campaign, member)
+WHERE campaign = $1 AND seq > $3 AND seq <= $4 AND ($2::text IS NULL OR member = $2)
+
+-- forget_shares --
+-- Forget the member $2, or everybody, in the campaign's draws.
+UPDATE shares SET member = stand_in(campaign, member) WHERE campaign = $1 AND ($2::text IS NULL OR member = $2)
+
+-- forget_results --
+-- Forget the member $2, or everybody, in the results of the campaign's rounds.
+UPDATE results SET member = stand_in(campaign, member) WHERE campaign = $1 AND ($2::text IS NULL OR member = $2)
+
+-- forget_trail --
+-- Forget who acted, in the audit trail of the campaign, or for "" of what belongs to none.
+UPDATE audit_trail SET actor = stand_in(campaign, actor) WHERE campaign = $1 AND actor = $2
+
+-- forget_definitions --
+-- Forget who published.
+UPDATE definitions SET actor = stand_in(campaign, actor) WHERE campaign = $1 AND actor = $2
+
+-- forget_rounds --
+-- Forget who decided who goes on.
+UPDATE rounds SET actor = stand_in(campaign, actor) WHERE campaign = $1 AND actor = $2
+
+-- rounds_under_way --
+-- Of each round of the campaign whether members go on from it who are not all enrolled; it stays so until the commit.
+SELECT following <> '' AND NOT done FROM rounds WHERE campaign = $1
+FOR UPDATE
+
+-- note_forgotten --
+-- Note that everybody was forgotten up to seq $2.
+INSERT INTO forgotten AS known (campaign, until_seq, at) VALUES ($1, $2, $3)
+ON CONFLICT (campaign) DO UPDATE SET until_seq = greatest(known.until_seq, excluded.until_seq), at = excluded.at
+
+-- forgotten --
+-- The campaigns whose members were all forgotten, and up to which seq.
+SELECT campaign, until_seq FROM forgotten
+
+-- scrub --
+-- Leave nothing of rows that were changed to whoever reads the tables' pages.
+VACUUM events, dead_letters, enrollments, shares, results, audit_trail, definitions, rounds
