@@ -101,15 +101,10 @@ def _run(parsed: argparse.Namespace, settings: Settings, environment: dict[str, 
             return _codes(parsed, settings)
         case "headcounts":
             return asyncio.run(headcounts.run(settings, parsed.file))
-        case "audit":
-            return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
         case "roll":
             return asyncio.run(roll.run(settings, parsed.campaign))
-        case "forget":
-            forgetting = forget.run(settings, parsed.member, dry_run=parsed.dry_run, wait_s=parsed.wait)
-            return asyncio.run(forgetting)
-        case "rebuild":
-            return asyncio.run(rebuild.run(settings, parsed.campaigns))
+        case "audit" | "rebuild" | "forget":
+            return _upkeep(parsed, settings)
         case "results" | "advance" | "nominations":
             return _rounds(parsed, settings)
         case "token":
@@ -132,6 +127,17 @@ def _why(parsed: argparse.Namespace, settings: Settings) -> int:
     person = Person(parsed.member, parsed.unit, parsed.industry, tuple(parsed.tag))
     asked = (parsed.pool, parsed.as_of, parsed.refused_as)
     return asyncio.run(why.refusal(settings, campaign, subject, person, *asked))
+
+
+def _upkeep(parsed: argparse.Namespace, settings: Settings) -> int:
+    match parsed.command:
+        case "audit":
+            return asyncio.run(audit.run(settings, parsed.campaigns, wait_s=parsed.wait, as_json=parsed.json))
+        case "rebuild":
+            return asyncio.run(rebuild.run(settings, parsed.campaigns))
+        case _:
+            forgetting = forget.run(settings, parsed.member, dry_run=parsed.dry_run, wait_s=parsed.wait)
+            return asyncio.run(forgetting)
 
 
 def _rounds(parsed: argparse.Namespace, settings: Settings) -> int:
