@@ -124,18 +124,20 @@ class Forgetter:
     ) -> None:
         campaign, by = done.campaign, (actor, channel)
         registration = await self._recorded(campaign, patience_s)
-        owned, done.events = await self._search(registration, member)
+        owned, events = await self._search(registration, member)
         held = await self._ledger.held(campaign, member)
         is_known = registration.created and await self._is_member(campaign, member)
-        if held == Held(0, 0, 0, 0) and not done.events and not is_known:
+        if held == Held(0, 0, 0, 0) and not events and not is_known:
             return
+        done.events = max(done.events, events)
         _add(done, held)
         until_seq = registration.recorded_seq
         if registration.created:
             if await self._is_carried_out(campaign):
                 raise _Again("members who go on from a round are being enrolled")
             owned.setdefault(member, Owned())
-            until_seq, done.cancelled = await self._in_redis(registration, owned, by)
+            until_seq, cancelled = await self._in_redis(registration, owned, by)
+            done.cancelled += cancelled
             await self._cut_off(campaign, until_seq, patience_s)
         await self._in_log(campaign, member, until_seq)
         if not await self._ledger.forget(campaign, member, until_seq, *by, self._clock.now_ms()):
@@ -322,9 +324,8 @@ def _parts(
 
 
 def _add(found: Forgotten, held: Held) -> None:
-    found.enrollments, found.shares, found.results, found.acts = (
-        held.enrollments,
-        held.shares,
-        held.results,
-        held.acts,
-    )
+    """Count what the tables have; in a second look some of it may be forgotten already."""
+    found.enrollments = max(found.enrollments, held.enrollments)
+    found.shares = max(found.shares, held.shares)
+    found.results = max(found.results, held.results)
+    found.acts = max(found.acts, held.acts)

@@ -1,19 +1,17 @@
 """Canaries for tests: words that are looked for in everything that Redis and the ledger have."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import asyncpg
 
-from engine.live.server import Server
-
 SQLITE = "sqlite:///"
 
 
-async def in_redis(server: Server, *words: str) -> set[str]:
+async def in_redis(client: Any, *words: str) -> set[str]:
     """The keys whose names or contents have one of the words, byte for byte as they lie in memory."""
-    client: Any = server.client
     before = (await client.config_get("rdbcompression"))["rdbcompression"]
     await client.config_set("rdbcompression", "no")
     found = set()
@@ -25,12 +23,21 @@ async def in_redis(server: Server, *words: str) -> set[str]:
     return found
 
 
-async def in_append_only_files(server: Server, *words: str) -> set[str]:
+async def in_append_only_files(client: Any, *words: str) -> set[str]:
     """The files of a server's append-only log that have one of the words."""
-    client: Any = server.client
     config = await client.config_get("*dir*")
     directory = Path(config["dir"]) / config["appenddirname"]
     return in_files(directory, *words)
+
+
+async def rewrite(client: Any) -> None:
+    """Have a server write its append-only log anew."""
+    await client.bgrewriteaof()
+    while True:
+        info = await client.info("persistence")
+        if not (info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]):
+            return
+        await asyncio.sleep(0.01)
 
 
 def in_files(directory: Path, *words: str) -> set[str]:

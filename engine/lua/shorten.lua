@@ -19,7 +19,7 @@ local staying = redis.call('XRANGE', Key.EVENTS, epoch .. '-' .. ARGV[2], '+', '
 if #staying > STAYING_MAX then
   return {Outcome.STALE}
 end
-redis.call('UNLINK', Key.EVENTS)
+redis.call('DEL', Key.EVENTS)
 for _, entry in ipairs(staying) do
   redis.call('XADD', Key.EVENTS, entry[1], unpack(entry[2]))
 end

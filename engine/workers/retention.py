@@ -7,8 +7,9 @@ from engine.clock import Clock
 from engine.domain.campaign import Campaign
 from engine.domain.definition import milliseconds
 from engine.forgetting import Forgetter, Stopped
-from engine.ledger.protocol import Ledger, Registration
+from engine.ledger.protocol import Ledger, Registration, Unavailable
 from engine.live.catalog import Catalog
+from engine.live.server import NothingRan, Unknown
 
 LOOK_EVERY_S: Final = 60.0
 PATIENCE_S: Final = 30.0
@@ -52,7 +53,7 @@ class Retention:
     async def _forget(self, campaign: str) -> bool:
         try:
             done = await self._forgetter.forget_everybody(campaign, *ACTOR, PATIENCE_S)
-        except Stopped as reason:
+        except (Stopped, NothingRan, Unknown, Unavailable) as reason:
             if campaign not in self._warned:
                 self._warned.add(campaign)
                 logger.warning("%s: its retention is over, and it cannot be forgotten: %s", campaign, reason)

@@ -82,7 +82,7 @@ async def test_everybody_is_forgotten_and_the_counts_stay(
     assert await members(stand) == {chain.stand_in(CAMPAIGN, name) for name in names}
     assert await ledger.seats(CAMPAIGN) == {("soap", "open"): 20}
     assert (await ledger.lines(CAMPAIGN, 0, before[-1][0], 10_000)) == before
-    assert await canaries.in_redis(stand.runtime.server, CANARY, KEY) == set()
+    assert await canaries.in_redis(stand.runtime.server.client, CANARY, KEY) == set()
     assert await canaries.in_ledger(database_url, CANARY, KEY) == set()
     await agrees(stand)
     state = await rebuilds.state(stand)
