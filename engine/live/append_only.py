@@ -37,21 +37,20 @@ async def _name(client: Any) -> str:
 async def _rewrite(server: Server, key: str) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     # One that is under way may have passed by what has been forgotten since.
-    if await _rest(server, key, deadline_s):
+    before = await _at_rest(server, key, deadline_s)
+    if before["aof_enabled"]:
         await server.ask(key, lambda client: client.bgrewriteaof())
-        await _rest(server, key, deadline_s)
+        after = await _at_rest(server, key, deadline_s)
+        if after["aof_last_bgrewrite_status"] != "ok":
+            raise NothingRan("it failed, as its log says")
 
 
-async def _rest(server: Server, key: str, deadline_s: float) -> bool:
-    """Wait until no rewriting is under way; False where no file is kept. Raises NothingRan for one that failed."""
+async def _at_rest(server: Server, key: str, deadline_s: float) -> dict[str, Any]:
+    """What the server says of its files once no rewriting is under way."""
     while True:
-        info = await server.ask(key, lambda client: client.info("persistence"))
-        if not info["aof_enabled"]:
-            return False
+        info: dict[str, Any] = await server.ask(key, lambda client: client.info("persistence"))
         if not (info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]):
-            if info["aof_last_bgrewrite_status"] != "ok":
-                raise NothingRan("the last rewriting failed")
-            return True
+            return info
         if time.monotonic() >= deadline_s:
             raise NothingRan("it takes too long")
         await asyncio.sleep(POLL_S)

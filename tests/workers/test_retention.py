@@ -1,6 +1,8 @@
 """Retention: campaigns that are long over forget everybody, and nobody else does."""
 
 import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,10 +13,17 @@ from engine.domain.campaign import Campaign
 from engine.workers.retention import DAY_MS, Retention
 from tests import canaries, rebuilds
 from tests.draws import agrees, ballot, close, drawn, enter, record
-from tests.stand import CAMPAIGN, Stand, at, campaign, offering
+from tests.stand import CAMPAIGN, Stand, at, campaign, offering, open_stand
 
 CANARY: Final = "canary-7f3a"
 KEY: Final = "canary-key-91"
+
+
+@pytest.fixture
+async def stand(stores: tuple[str, str], data_directory: Path) -> AsyncIterator[Stand]:
+    """The engine's parts on an empty Redis and an empty ledger."""
+    async with open_stand(*stores, data_directory) as opened:
+        yield opened
 
 
 class Later(Clock):
@@ -61,7 +70,7 @@ async def members(stand: Stand, within: str = CAMPAIGN) -> set[str]:
 
 
 async def test_everybody_is_forgotten_and_the_counts_stay(
-    stand: Stand, database_url: str, monkeypatch: pytest.MonkeyPatch
+    stand: Stand, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.forgetting.PAGE_ENTRIES", 7)
     await stand.publish(document(retention_days=30))
@@ -83,7 +92,7 @@ async def test_everybody_is_forgotten_and_the_counts_stay(
     assert await ledger.seats(CAMPAIGN) == {("soap", "open"): 20}
     assert (await ledger.lines(CAMPAIGN, 0, before[-1][0], 10_000)) == before
     assert await canaries.in_redis(stand.runtime.server.client, CANARY, KEY) == set()
-    assert await canaries.in_ledger(database_url, CANARY, KEY) == set()
+    assert await canaries.in_ledger(stores[1], CANARY, KEY) == set()
     await agrees(stand)
     state = await rebuilds.state(stand)
     await rebuilds.rebuild(stand)
