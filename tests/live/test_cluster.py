@@ -369,6 +369,27 @@ async def test_a_lost_reply_is_unknown(cluster: RedisCluster, sharded: Stand, re
     assert (await sharded.sign_up("anna", key="k", within=name)).outcome == "confirmed"
 
 
+async def test_a_member_is_forgotten_on_every_shard(cluster: RedisCluster, sharded: Stand) -> None:
+    names = spread(cluster)
+    for name in names:
+        await sharded.publish(large(name))
+        await sharded.sign_up("canary-7f3a", within=name, key="k")
+    owners = [cluster.owner(slot_of(name)) for name in names]
+    for name in names:
+        done = await sharded.runtime.forgetter.forget(name, "canary-7f3a", "cli:tester", "cli", 10)
+        assert (done.enrollments, done.cancelled) == (1, 1)
+    assert await sharded.runtime.forgetter.scrub() == []
+    for owner in owners:
+        found = [owner.client.dump(key) for key in owner.client.scan_iter()]
+        assert not any(b"canary-7f3a" in dumped for dumped in found if dumped)
+        assert int(owner.info("persistence")["aof_last_rewrite_time_sec"]) >= 0
+    for name in names:
+        audited = await Audit(
+            sharded.runtime.server, sharded.runtime.ledger, sharded.runtime.clock, name, RECORDED_WITHIN_S
+        ).run()
+        assert (audited.differences, audited.notes) == ([], [])
+
+
 async def until_recorded(stand: Stand, name: str) -> None:
     """Wait until the ledger has all that Redis has."""
     runtime = stand.runtime
