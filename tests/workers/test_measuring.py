@@ -51,7 +51,7 @@ async def test_the_watcher_sees_a_recorder_that_stands_still(stand: Stand) -> No
     await stand.publish(campaign(name="watched"))
     await stand.publish(campaign(name="lost"))
     await stand.sign_up("m1", within="watched")
-    await stand.runtime.server.client.delete("seatrush:{lost}:meta")
+    await stand.administrator.delete("seatrush:{lost}:meta")
     watcher = Watcher(stand.runtime.overview)
     await watcher.run_once()
     assert shown("seatrush_pending_entries", campaign="watched") == 3
@@ -70,10 +70,10 @@ async def test_the_probe_leaves_its_waits_where_others_find_them(stand: Stand) -
     for _ in range(fsync.WAITS_KEPT + 2):
         await worker.run_once()
     assert shown("seatrush_fsync_duration_seconds_count") == before + fsync.WAITS_KEPT + 2
-    kept = (await stand.runtime.server.client.get(keys.FSYNC)).split()
+    kept = (await stand.administrator.get(keys.FSYNC)).split()
     assert len(kept) == fsync.WAITS_KEPT
     assert await probe.median() == statistics.median(map(float, kept))
-    assert 0 < await stand.runtime.server.client.pttl(keys.FSYNC) <= fsync.KEPT_MS
+    assert 0 < await stand.administrator.pttl(keys.FSYNC) <= fsync.KEPT_MS
 
 
 async def test_the_probe_names_a_server_that_is_away(data_directory: Path) -> None:
