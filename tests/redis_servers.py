@@ -66,7 +66,7 @@ def rules() -> list[str]:
 
 
 def as_engine(url: str) -> str:
-    """The URL of a server that `running` started, with which the engine's own user connects; others stay as they are."""
+    """The URL of a server that `running` started, with the engine's own user; others stay as they are."""
     if urlsplit(url).scheme != "unix" or "@" in url:
         return url
     return url.replace("://", f"://{rules()[0]}:{PASSWORD}@")
