@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from api import answers, open_files, openapi, rate_limits, routes, tokens
@@ -142,8 +143,13 @@ def _description() -> Description:
 
 
 def _without_the_request(record: logging.LogRecord) -> bool:
-    """aiohttp quotes what it could not parse, perhaps a token, and names the address: what is left is the fault."""
+    """aiohttp quotes what it could not parse, perhaps a token, and names the address: what is left is the fault.
+
+    What is no HTTP is the client's, and no line at all: anybody could fill a disk with them.
+    """
     if record.exc_info and record.exc_info[1]:
+        if isinstance(record.exc_info[1], HttpProcessingError):
+            return False
         record.msg, record.args = f"a request failed: {fit_to_log(record.exc_info[1])}", ()
         record.exc_info = None
     return True
