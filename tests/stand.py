@@ -149,8 +149,7 @@ async def open_stand(
         {}, {"data": str(directory), "redis_url": engine_url, "database_url": database_url}
     )
     async with runtime.open_runtime(structs.replace(base, **settings)) as opened:
-        if await opened.ledger.pending_migrations():
-            await opened.ledger.migrate()
+        await opened.ledger.migrate()
         if not redis_url.startswith("unix://"):
             yield Stand(opened, opened.server.client)
             return

@@ -46,8 +46,7 @@ class Bench:
 
     async def run(self, seats: int) -> tuple[list[float], float]:
         """Seats a second, one figure for each round, and the last round's cancellations a second."""
-        if await self._ledger.pending_migrations():
-            await self._ledger.migrate()
+        await self._ledger.migrate()
         await self._ledger.register(self._campaign, "bench", "bench", "cli", BEGINS_MS)
         await self._record([self._published(ROUNDS * seats)])
         rates: list[float] = []

@@ -192,23 +192,26 @@ def answers(said: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-@pytest.mark.parametrize("name", UNCLEAR)
-async def test_what_is_unclear_ends_the_connection(client: Client, name: str) -> None:
+async def test_what_is_unclear_ends_the_connection(client: Client, subtests: pytest.Subtests) -> None:
     await client.stand.publish(campaign())
-    assert [status for status, _ in answers(await client.send(UNCLEAR[name] + MARKER))] == [400]
-    assert await client.stand.told() == []
-    assert [status for status, _ in answers(await client.send(MARKER))] == [404]
+    for name, sent in UNCLEAR.items():
+        with subtests.test(name):
+            assert [status for status, _ in answers(await client.send(sent + MARKER))] == [400]
+            assert await client.stand.told() == []
+            assert [status for status, _ in answers(await client.send(MARKER))] == [404]
 
 
-@pytest.mark.parametrize("name", CLEAR)
-async def test_what_is_clear_leaves_the_next_request_its_answer(client: Client, name: str) -> None:
+async def test_what_is_clear_leaves_the_next_request_its_answer(
+    client: Client, subtests: pytest.Subtests
+) -> None:
     await client.stand.publish(campaign())
-    sent, statuses = CLEAR[name]
     alone = answers(await client.send(MARKER))
-    told = answers(await client.send(sent + MARKER))
-    assert [status for status, _ in told[:-1]] == statuses
-    assert told[-1:] == alone
-    assert await client.stand.told() == []
+    for name, (sent, statuses) in CLEAR.items():
+        with subtests.test(name):
+            told = answers(await client.send(sent + MARKER))
+            assert [status for status, _ in told[:-1]] == statuses
+            assert told[-1:] == alone
+            assert await client.stand.told() == []
 
 
 @pytest.mark.parametrize("name", UPGRADES)

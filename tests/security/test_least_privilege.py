@@ -203,9 +203,16 @@ async def test_the_grants_may_be_given_again(migrated_postgres: str) -> None:
     await connection.close()
 
 
-async def test_the_role_does_not_migrate(postgres_url: str) -> None:
-    ledger = connect(postgres_url)
-    await ledger.open()
-    with pytest.raises(Unavailable, match="permission denied"):
-        await ledger.migrate()
-    await ledger.close()
+async def test_the_role_does_not_migrate_and_need_not(postgres_url: str, blank_postgres_url: str) -> None:
+    for url, refused in (
+        (postgres_url, False),
+        (blank_postgres_url.replace("://seatrush@", f"://{ROLE}@"), True),
+    ):
+        ledger = connect(url)
+        await ledger.open()
+        if refused:
+            with pytest.raises(Unavailable, match="permission denied"):
+                await ledger.migrate()
+        else:
+            assert await ledger.migrate() == []
+        await ledger.close()
