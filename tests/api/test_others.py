@@ -3,6 +3,7 @@
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
@@ -23,11 +24,20 @@ CALLS: Final = (
 )
 OFFICER_ELSEWHERE: Final = person("o", "officer", unit="xicheng.sports")
 BOTH_ELSEWHERE: Final = person("o", "officer", "member", unit="")
-ROUNDS: Final = 250
-FAST: Final = 5
-"""The fastest fifth is compared: the slow ones tell of the machine."""
-APART_MAX: Final = 0.25
-"""How far these may be apart, as a share: one call more to Redis or the ledger would nearly double the time."""
+BESIDE: Final = {
+    "cmdstat_config|resetstat",
+    "cmdstat_info",
+    "cmdstat_xread",
+    "cmdstat_hgetall",
+    "cmdstat_ping",
+}
+"""What the test asks itself, and what goes on without any request."""
+ROUNDS: Final = 200
+TRIES: Final = 3
+FAST: Final = 20
+"""The fastest twentieth is compared: the slow ones tell of the machine."""
+APART_MAX: Final = 0.15
+"""How far these may be apart, as a share: one PING more to Redis is a quarter."""
 
 
 async def victims(client: Client) -> list[str]:
@@ -84,30 +94,43 @@ async def test_another_s_is_as_none_over_the_websocket(client: Client, op: str) 
 
 @pytest.mark.parametrize(("method", "ending"), CALLS)
 async def test_it_asks_redis_for_as_much(client: Client, method: str, ending: str) -> None:
+    """Also within the script: another's is not counted, placed or shown before it is refused."""
     places = await victims(client)
 
     async def calls(path: str) -> Any:
         await client.stand.administrator.config_resetstat()
         await client.ask(method, path, person("m1"))
         found = await client.stand.administrator.info("commandstats")
-        return {name: found[name]["calls"] for name in found if name in ("cmdstat_evalsha", "cmdstat_xread")}
+        return {name: found[name]["calls"] for name in found if name not in BESIDE}
 
+    await calls(NEVER_MADE + ending)  # the first has to load its script
     none = await calls(NEVER_MADE + ending)
-    assert none == {"cmdstat_evalsha": 1}
+    assert none["cmdstat_evalsha"] == 1
     assert [await calls(place + ending) for place in places] == [none] * len(places)
 
 
 @pytest.mark.parametrize(("method", "ending"), [("GET", ""), ("GET", "/why"), ("DELETE", "")])
 async def test_it_takes_as_long(client: Client, method: str, ending: str) -> None:
-    """In turn and in an order of chance, so that what else the machine does falls on all."""
+    """A difference that is the code's shows every time; one that is the machine's does not show three times."""
     _held, _confirmed, waiting, gone = await victims(client)
-    took: dict[str, list[float]] = {path: [] for path in (NEVER_MADE, waiting, gone)}
     async with client.another(member_rate=0) as unlimited:
-        who = token(person("m1"))
-        for _ in range(ROUNDS):
-            for path in random.sample([*took], len(took)):
-                began = time.perf_counter()
-                assert (await unlimited.ask(method, path + ending, who)).status == 404
-                took[path].append(time.perf_counter() - began)
+        apart = [await times_apart(unlimited, method, ending, (waiting, gone))]
+        while apart[-1] > APART_MAX and len(apart) < TRIES:
+            apart.append(await times_apart(unlimited, method, ending, (waiting, gone)))
+    assert apart[-1] <= APART_MAX, apart
+
+
+async def times_apart(client: Client, method: str, ending: str, places: Sequence[str]) -> float:
+    """How far the answers of others' are from that of none, as a share of it.
+
+    They are asked for in turn and in an order of chance, so that what else the machine does falls on all.
+    """
+    took: dict[str, list[float]] = {path: [] for path in (NEVER_MADE, *places)}
+    who = token(person("m1"))
+    for _ in range(ROUNDS):
+        for path in random.sample([*took], len(took)):
+            began = time.perf_counter()
+            assert (await client.ask(method, path + ending, who)).status == 404
+            took[path].append(time.perf_counter() - began)
     none, *others = (statistics.quantiles(times, n=FAST)[0] for times in took.values())
-    assert all(abs(each - none) <= APART_MAX * none for each in others), (none, others)
+    return max(abs(each - none) for each in others) / none
