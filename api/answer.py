@@ -13,6 +13,8 @@ JSON: Final = "application/json"
 NOT_SENT_BYTES_MAX: Final = 64 * 1024
 """What may wait for a client that reads slowly before its next request is taken."""
 
+_NO_GUESS: Final = "X-Content-Type-Options: nosniff"
+"""No browser may take a body for something else than it says."""
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -50,7 +52,9 @@ class Answer(web.StreamResponse):
         """`old`: for a client of HTTP/1.0, which has to be told that the connection stays."""
         lines = [f"HTTP/1.1 {self._status} {self._reason}"]
         if self._status not in _BODILESS:
-            lines.append(f"Content-Type: {self.media_type}\r\nContent-Length: {len(self.body)}")
+            lines.append(
+                f"Content-Type: {self.media_type}\r\nContent-Length: {len(self.body)}\r\n{_NO_GUESS}"
+            )
         lines.append(_date(int(time.time())))
         if self._headers:
             lines += [f"{name}: {value}" for name, value in self._headers.items()]

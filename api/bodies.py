@@ -17,6 +17,8 @@ READ_TIMEOUT_S: Final = 10
 _NOTHING: Final = (b"", b"{}")
 """What nearly every sign-up brings."""
 
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 T = TypeVar("T", bound=Struct)
 
 
@@ -34,6 +36,7 @@ async def read(call: Call, bytes_max: int, media_types: Collection[str] = (JSON,
     body = content.read_nowait() if content.is_eof() else b""
     try:
         if not content.at_eof():
+            _let_send(call)
             async with asyncio.timeout(READ_TIMEOUT_S):
                 while len(body) <= bytes_max and not content.at_eof():
                     body += await content.readany()
@@ -45,6 +48,13 @@ async def read(call: Call, bytes_max: int, media_types: Collection[str] = (JSON,
     if body and request.content_type not in media_types:
         return problems.response("unsupported_media_type", call.language)
     return body
+
+
+def _let_send(call: Call) -> None:
+    """Tell a client that waits for it to send its body (RFC 9110, 10.1.1)."""
+    transport = call.request.transport
+    if transport is not None and (call.header("Expect") or "").lower() == "100-continue":
+        transport.write(_CONTINUE)
 
 
 async def read_json(call: Call, bytes_max: int) -> object | Answer:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from aiohttp import web
+from aiohttp.hdrs import UPGRADE
 
 from api import docs_viewer, failures, problems, routes
 from api.answer import Answer
@@ -20,7 +21,8 @@ ROUTER: Final = Router((*routes.ROUTES, *docs_viewer.ROUTES))
 class Endpoint:
     """The one handler of the server: finds the route, who asks, whether they may; faults become problems.
 
-    While it is `draining`, every answer is the last one of its connection.
+    While it is `draining`, every answer is the last one of its connection. So is that to an upgrade which is refused:
+    aiohttp takes what follows for another protocol, and a proxy might send it the requests of others.
     """
 
     def __init__(self, api: Api) -> None:
@@ -35,7 +37,7 @@ class Endpoint:
             raise
         except Exception as error:
             answer = failures.problem(error, request)
-        if self.draining:
+        if self.draining or UPGRADE in request.headers:
             answer.force_close()
         return answer
 

@@ -1,8 +1,11 @@
 """Serving: the api on a socket, from the opened runtime to the last answer."""
 
 import asyncio
+import fcntl
 import logging
 import socket
+import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from api import answers, open_files, openapi, rate_limits, routes, tokens
@@ -34,6 +38,8 @@ http_logger = logging.getLogger(f"{__name__}.http")
 
 KEEPALIVE_S: Final = 75.0
 SHUTDOWN_S: Final = 30.0
+STALLED_S: Final = 30.0
+"""How long a client may take nothing of what waits for it; then it is dropped, so that it holds no memory."""
 DRAIN_S: Final = 5.0
 """How long a process that another takes over from waits for the next request of a connection."""
 
@@ -65,22 +71,35 @@ class BoundedServer(web.Server):
             keepalive_timeout=KEEPALIVE_S,
         )
         self._connections_max = connections_max
-        self._open = 0
+        self._transports: dict[RequestHandler, asyncio.Transport] = {}
+        self._unsent: dict[asyncio.Transport, int] = {}
         self.empty = asyncio.Event()
         self.empty.set()
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count it."""
         super().connection_made(handler, transport)
-        self._open += 1
+        self._transports[handler] = transport
         self.empty.clear()
-        if self._open > self._connections_max:
+        if len(self._transports) > self._connections_max:
             transport.abort()
+
+    def drop_stalled(self) -> None:
+        """Drop whoever has taken nothing since the last call; a closed connection, too, waits for its last bytes."""
+        before, self._unsent = self._unsent, {}
+        for transport in self._transports.values():
+            if not transport.get_write_buffer_size():
+                continue
+            unsent = _unsent_bytes(transport)
+            if before.get(transport) == unsent:
+                transport.abort()
+            else:
+                self._unsent[transport] = unsent
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count it out."""
-        self._open -= 1
-        if not self._open:
+        self._transports.pop(handler, None)
+        if not self._transports:
             self.empty.set()
         super().connection_lost(handler, exc)
 
@@ -109,6 +128,7 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Drain]
         jwks.start()
     stopping = asyncio.Event()
     refreshing = asyncio.create_task(_refresh_until(stopping, runtime))
+    dropping = asyncio.create_task(_drop_stalled_until(stopping, server))
     reporter = runtime.reporter()
     reporter.start()
     listening = (sock, *(sock.dup() for _ in range(ACCEPTED_PER_TURN - 1)))
@@ -135,7 +155,14 @@ async def serving(runtime: Runtime, sock: socket.socket) -> AsyncIterator[Drain]
         if jwks:
             await jwks.stop()
         await refreshing
+        await dropping
         await reporter.stop()
+
+
+def _unsent_bytes(transport: asyncio.Transport) -> int:
+    """What a client has not acknowledged yet: a slow one may live on what the system has for a long while."""
+    queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
 
 @cache
@@ -145,8 +172,13 @@ def _description() -> Description:
 
 
 def _without_the_request(record: logging.LogRecord) -> bool:
-    """aiohttp quotes what it could not parse, perhaps a token, and names the address: what is left is the fault."""
+    """aiohttp quotes what it could not parse, perhaps a token, and names the address: what is left is the fault.
+
+    What is no HTTP is the client's, and no line at all: anybody could fill a disk with them.
+    """
     if record.exc_info and record.exc_info[1]:
+        if isinstance(record.exc_info[1], HttpProcessingError):
+            return False
         record.msg, record.args = f"a request failed: {fit_to_log(record.exc_info[1])}", ()
         record.exc_info = None
     return True
@@ -155,14 +187,22 @@ def _without_the_request(record: logging.LogRecord) -> bool:
 http_logger.addFilter(_without_the_request)
 
 
+async def _is_over(stopping: asyncio.Event, wait_s: float) -> bool:
+    """Wait so long, or until it is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await stopping.wait()
+    return stopping.is_set()
+
+
+async def _drop_stalled_until(stopping: asyncio.Event, server: BoundedServer) -> None:
+    while not await _is_over(stopping, STALLED_S):
+        server.drop_stalled()
+
+
 async def _refresh_until(stopping: asyncio.Event, runtime: Runtime) -> None:
     # To be cancelled would not do: before Python 3.12 asyncio.wait_for, with which redis-py sends, may swallow that.
-    while True:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REFRESH_S):
-                await stopping.wait()
-        if stopping.is_set():
-            return
+    while not await _is_over(stopping, REFRESH_S):
         try:
             await runtime.catalog.refresh()
         except NothingRan as error:

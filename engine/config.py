@@ -115,7 +115,7 @@ def _redis_url(text: str) -> str:
     if url.query:
         raise ValueError(f"{expected}, without a query")
     if url.scheme == "unix":
-        fits = url.path.startswith("/") and not url.netloc
+        fits = url.path.startswith("/") and not url.hostname
     else:
         database = url.path.removeprefix("/")
         fits = (

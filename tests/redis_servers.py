@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -19,6 +20,10 @@ LINES: Final = ("valkey", "redis")
 """Valkey from the wheel, and the machine's own redis-server."""
 
 START_TIMEOUT_S: Final = 10
+
+ACL: Final = Path(__file__).parents[1] / "docs" / "deploy" / "redis.acl"
+"""The user that a deployment's engine connects as, and what it may do."""
+PASSWORD: Final = "the-engine's-own"
 
 
 def find(line: str) -> Path:
@@ -50,7 +55,26 @@ def running(line: str) -> Iterator[str]:
     with short_directory() as directory:
         url = f"unix://{embedded.socket_path(directory)}"
         with serving(embedded.command(find(line), embedded.configure(directory, "fsync")), url):
+            with redis.Redis.from_url(url) as administrator:
+                administrator.execute_command("ACL", "SETUSER", *rules(), f">{PASSWORD}")
             yield url
+
+
+def rules() -> list[str]:
+    """The user that is shipped, as ACL SETUSER takes it: its name, then its rules."""
+    return ACL.read_text().split()[1:]
+
+
+def as_engine(url: str) -> str:
+    """The URL of a server that `running` started, with the engine's own user; others stay as they are."""
+    if urlsplit(url).scheme != "unix" or "@" in url:
+        return url
+    return url.replace("://", f"://{rules()[0]}:{PASSWORD}@")
+
+
+def as_administrator(url: str) -> str:
+    """The URL without the engine's own user."""
+    return url.replace(f"{rules()[0]}:{PASSWORD}@", "")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import structs
+from redis.asyncio import Redis
 
 from engine import config, runtime
 from engine.domain import document, events
@@ -19,6 +20,7 @@ from engine.invitations import Issued, Listed
 from engine.live.decisions import Change, Decision
 from engine.publishing import Published
 from engine.runtime import Runtime
+from tests import redis_servers
 
 CAMPAIGN = "autumn"
 
@@ -57,9 +59,11 @@ def campaign(*offerings: dict[str, Any], name: str = CAMPAIGN, **changed: Any) -
 class Stand:
     """A runtime with short names for what tests do most."""
 
-    def __init__(self, opened: Runtime) -> None:
+    def __init__(self, opened: Runtime, administrator: Any) -> None:
         self.runtime = opened
         self.decisions = opened.decisions
+        self.administrator = administrator
+        """A client of Redis with all rights, for what no engine may do."""
 
     async def publish(self, published: Campaign, expected_version: int | None = None) -> Published:
         """Put a campaign in force."""
@@ -139,10 +143,15 @@ class Stand:
 async def open_stand(
     redis_url: str, database_url: str, directory: Path, **settings: Any
 ) -> AsyncIterator[Stand]:
-    """A stand on an empty Redis and ledger."""
+    """A stand on an empty Redis and ledger, with the rights that a deployment has there."""
+    engine_url = redis_servers.as_engine(redis_url)
     base = config.from_environment(
-        {}, {"data": str(directory), "redis_url": redis_url, "database_url": database_url}
+        {}, {"data": str(directory), "redis_url": engine_url, "database_url": database_url}
     )
     async with runtime.open_runtime(structs.replace(base, **settings)) as opened:
         await opened.ledger.migrate()
-        yield Stand(opened)
+        if not redis_url.startswith("unix://"):
+            yield Stand(opened, opened.server.client)
+            return
+        async with Redis.from_url(redis_servers.as_administrator(redis_url), protocol=2) as administrator:
+            yield Stand(opened, administrator)

@@ -103,7 +103,7 @@ async def test_both_sides_agree_in_postgres(redis_url: str, postgres_url: str, d
 
 async def test_a_released_pool_and_what_is_due_agree(stand: Stand) -> None:
     await sell(stand)
-    client = stand.runtime.server.client
+    client = stand.administrator
     # As if nobody had asked since these moments came.
     await client.zadd(keys.of(CAMPAIGN, "TIMERS"), {"promote/soap": 1})
     await recorder(stand).close()
@@ -120,7 +120,7 @@ def lines(result: Result) -> list[tuple[str, str]]:
 def in_redis(command: str, part: str, *arguments: Any) -> Tamper:
     async def tamper(stand: Stand, given: dict[str, str]) -> None:
         filled = [_filled(argument, given) for argument in arguments]
-        await stand.runtime.server.client.execute_command(command, keys.of(CAMPAIGN, part), *filled)
+        await stand.administrator.execute_command(command, keys.of(CAMPAIGN, part), *filled)
 
     return tamper
 
@@ -137,7 +137,7 @@ def in_records(name: str, **changed: Any) -> Tamper:
     """A record in Redis that was changed; `changed` may be a function of what it was."""
 
     async def tamper(stand: Stand, given: dict[str, str]) -> None:
-        client, key = stand.runtime.server.client, keys.of(CAMPAIGN, "ENROLLMENTS")
+        client, key = stand.administrator, keys.of(CAMPAIGN, "ENROLLMENTS")
         record = msgspec.msgpack.decode(await client.hget(key, given[name]), type=Record)
         await client.hset(key, given[name], msgspec.msgpack.encode(structs.replace(record, **changed)))
 
@@ -159,19 +159,19 @@ def packed(*values: Any) -> bytes:
 async def reverse_member(stand: Stand, given: dict[str, str]) -> None:
     """Of anna, who has signed up for soap first."""
     listed = packed(("clay", given["anna/clay"], "clay", "", 0), ("soap", given["anna/soap"], "soap", "", 0))
-    await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "MEMBERS"), "anna", listed)
+    await stand.administrator.hset(keys.of(CAMPAIGN, "MEMBERS"), "anna", listed)
 
 
 async def remember(stand: Stand, given: dict[str, str]) -> None:
     """A request of anna's that was never answered."""
     first = packed(given["anna/soap"], "", "confirmed", "open", 1, 0, 0)
-    await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "REQUESTS"), "anna other", first)
+    await stand.administrator.hset(keys.of(CAMPAIGN, "REQUESTS"), "anna other", first)
 
 
 async def answer_otherwise(stand: Stand, given: dict[str, str]) -> None:
     """Of fred's, who has cancelled since."""
     first = packed(given["fred/soap"], "", "waitlisted", "", 0, 0, 9)
-    await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "REQUESTS"), "fred soap", first)
+    await stand.administrator.hset(keys.of(CAMPAIGN, "REQUESTS"), "fred soap", first)
 
 
 def listed(**changed: Any) -> Tamper:
@@ -179,14 +179,14 @@ def listed(**changed: Any) -> Tamper:
 
     async def tamper(stand: Stand, given: dict[str, str]) -> None:
         entry = structs.replace(Entry("soap", given["emil/soap"], "soap", "", 1), **changed)
-        await stand.runtime.server.client.hset(keys.of(CAMPAIGN, "MEMBERS"), "emil", packed(entry))
+        await stand.administrator.hset(keys.of(CAMPAIGN, "MEMBERS"), "emil", packed(entry))
 
     return tamper
 
 
 async def enlarge(stand: Stand, given: dict[str, str]) -> None:
     """More seats than the document gives."""
-    client, key = stand.runtime.server.client, keys.of(CAMPAIGN, "OFFERINGS")
+    client, key = stand.administrator, keys.of(CAMPAIGN, "OFFERINGS")
     clay = msgspec.msgpack.decode(await client.hget(key, "clay"))
     clay["pools"][0]["capacity"] = 9
     await client.hset(key, "clay", msgspec.msgpack.encode(clay))
@@ -194,7 +194,7 @@ async def enlarge(stand: Stand, given: dict[str, str]) -> None:
 
 async def shrink(stand: Stand, given: dict[str, str]) -> None:
     """Fewer seats than are taken."""
-    client, key = stand.runtime.server.client, keys.of(CAMPAIGN, "OFFERINGS")
+    client, key = stand.administrator, keys.of(CAMPAIGN, "OFFERINGS")
     soap = msgspec.msgpack.decode(await client.hget(key, "soap"))
     soap["pools"][1]["capacity"] = 2
     await client.hset(key, "soap", msgspec.msgpack.encode(soap))
@@ -507,7 +507,7 @@ async def test_what_is_no_more_in_the_stream_is_held_by_the_chain(stand: Stand) 
     """Somebody backdates a sign-up in the log, of which Redis has nothing any more."""
     await sell(stand)
     await recorder(stand).close()
-    await stand.runtime.server.client.xtrim(keys.of(CAMPAIGN, "EVENTS"), maxlen=1)
+    await stand.administrator.xtrim(keys.of(CAMPAIGN, "EVENTS"), maxlen=1)
     assert (await audited(stand)).differences == []
     event = next(each for each in await stand.runtime.ledger.events(CAMPAIGN, 0, 9) if each.record)
     header = msgspec.structs.replace(event.header, at=event.header.at - 60_000)
@@ -537,7 +537,7 @@ async def test_what_is_not_recorded_in_time_is_one_difference(stand: Stand) -> N
 
 async def test_events_that_the_ledger_needs_are_gone(stand: Stand) -> None:
     await sell(stand)
-    await stand.runtime.server.client.xtrim(keys.of(CAMPAIGN, "EVENTS"), minid="1-5", approximate=False)
+    await stand.administrator.xtrim(keys.of(CAMPAIGN, "EVENTS"), minid="1-5", approximate=False)
     assert ("", "the stream begins with event 5: the ledger needs those before") in lines(
         await audited(stand)
     )
@@ -550,7 +550,7 @@ async def test_a_campaign_that_was_never_published_agrees(stand: Stand) -> None:
 
 async def test_a_publication_is_waited_for(stand: Stand) -> None:
     await stand.publish(document())
-    client, gate = stand.runtime.server.client, keys.of(CAMPAIGN, "META")
+    client, gate = stand.administrator, keys.of(CAMPAIGN, "META")
     await client.hset(gate, "gate", "new")
     async with recording(stand):
         waiting = asyncio.create_task(audited(stand, WAIT_S))
@@ -646,7 +646,7 @@ async def test_codes_agree(stand: Stand) -> None:
 
 def coded(name: str, **changed: Any) -> Tamper:
     async def tamper(stand: Stand, given: dict[str, str]) -> None:
-        client, key = stand.runtime.server.client, keys.of(CAMPAIGN, "CODES")
+        client, key = stand.administrator, keys.of(CAMPAIGN, "CODES")
         entry = msgspec.msgpack.decode(await client.hget(key, given[name]), type=codes.Entry)
         await client.hset(key, given[name], packed(*structs.astuple(structs.replace(entry, **changed))))
 

@@ -110,6 +110,7 @@ def test_bounds_can_be_set_by_the_code_too() -> None:
         ("redis_url", "redis://h/0?retry_on_timeout=1", "without a query"),
         ("redis_url", "redis://h/0\n", "redis://HOST"),
         ("redis_url", "unix://redis.sock", "redis://HOST"),
+        ("redis_url", "unix://u:hunter2@redis.sock/a", "redis://HOST"),
         ("redis_url", "redis+cluster://h:6379", "redis-cluster://HOST"),
         ("redis_url", "redis-cluster://", "redis-cluster://HOST"),
         ("redis_url", "redis-cluster://a:7000,", "redis-cluster://HOST"),
@@ -209,11 +210,17 @@ def test_settings_print_without_secrets() -> None:
         ("redis://h", "redis://h"),
         ("redis-cluster://u:p,w@a:7000,b:7001", "redis-cluster://u@a:7000,b:7001"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("unix://u:p@/run/redis.sock", "unix://u@/run/redis.sock"),
         ("sqlite:////srv/ledger.sqlite3", "sqlite:////srv/ledger.sqlite3"),
     ],
 )
 def test_redact(url: str, shown: str) -> None:
     assert config.redact(url) == shown
+
+
+def test_a_user_may_have_a_socket() -> None:
+    url = "unix://seatrush:p%40ss@/run/redis.sock"
+    assert from_environment({}, {"redis_url": url}).redis_url == url
 
 
 def test_nodes_of_a_cluster() -> None:

@@ -77,7 +77,7 @@ async def test_a_campaign_that_is_closed_is_told_once(stand: Stand, caplog: pyte
     await sold(stand)
     continuity, ask = Continuity(stand.runtime.ledger), stand.runtime.server.command
     assert await continuity.holds(ask, await registered(stand))
-    await stand.runtime.server.client.hset("seatrush:{autumn}:meta", "seq", 1)
+    await stand.administrator.hset("seatrush:{autumn}:meta", "seq", 1)
     for _ in range(2):
         assert not await continuity.holds(ask, await registered(stand))
     assert len(caplog.records) == 1
@@ -90,7 +90,7 @@ async def test_after_a_rebuild_what_was_answered_before_does_not_count(stand: St
     answered = {CAMPAIGN: registration.recorded_seq + 1}
     continuity = Continuity(stand.runtime.ledger, answered)
     assert not await continuity.holds(ask, registration)
-    client = stand.runtime.server.client
+    client = stand.administrator
     await client.hset("seatrush:{autumn}:meta", mapping={"epoch": 2, "gate": "open"})
     await client.delete("seatrush:{autumn}:events")
     rebuilt = Registration(CAMPAIGN, "xicheng", 2, True, registration.recorded_seq)
@@ -100,7 +100,7 @@ async def test_after_a_rebuild_what_was_answered_before_does_not_count(stand: St
 
 async def test_a_campaign_that_is_lost_is_left_as_it_is(stand: Stand) -> None:
     await sold(stand)
-    await stand.runtime.server.client.flushall()
+    await stand.administrator.flushall()
     assert await Continuity(stand.runtime.ledger).holds(stand.runtime.server.command, await registered(stand))
 
 
@@ -110,7 +110,7 @@ async def test_a_new_epoch_goes_on_from_the_old_one(stand: Stand, data_directory
     # As a rebuild leaves it: the next epoch, an empty stream, the same seq.
     with closing(sqlite3.connect(data_directory / "ledger.db")) as ledger, ledger:
         ledger.execute("UPDATE campaigns SET epoch = 2")
-    client = stand.runtime.server.client
+    client = stand.administrator
     await client.hset("seatrush:{autumn}:meta", "epoch", 2)
     await client.delete("seatrush:{autumn}:events")
     by = recorder(stand)

@@ -36,6 +36,11 @@ def test_every_metric_is_described() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for document in (ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_test_that_security_names_is_there() -> None:
+    for name in re.findall(r"`(tests/\S+?\.py)`", (ROOT / "SECURITY.md").read_text()):
+        assert (ROOT / name).exists(), name

@@ -92,7 +92,7 @@ async def test_a_clock_that_goes_back_opens_no_draw_again(stand: Stand) -> None:
     await stand.publish(campaign(soap))
     entry = await enter(stand, "m1")
     await close(stand, soap)
-    part, client = keys.of(CAMPAIGN, "OFFERINGS"), stand.runtime.server.client
+    part, client = keys.of(CAMPAIGN, "OFFERINGS"), stand.administrator
     asked: list[str] = []
 
     async def hook(verb: str, args: tuple[Any, ...]) -> None:
@@ -121,7 +121,7 @@ async def test_an_entry_that_a_failover_lost_does_not_hold_up_the_others(stand: 
         # The second time, the draw is kept.
         lost.append(verb)
         if len(lost) == 2:
-            await stand.runtime.server.client.hdel(keys.of(CAMPAIGN, "ENROLLMENTS"), entries[0].enrollment)
+            await stand.administrator.hdel(keys.of(CAMPAIGN, "ENROLLMENTS"), entries[0].enrollment)
 
     await drawing(stand, hook).draw_if_due(CAMPAIGN)
     assert await taken(stand) == 1

@@ -50,7 +50,7 @@ async def left(stand: Stand, url: str) -> set[str]:
 
 def administrator(stand: Stand) -> Any:
     """A client with all rights."""
-    return stand.runtime.server.client
+    return stand.administrator
 
 
 async def poison(stand: Stand, fields: dict[str, bytes]) -> None:

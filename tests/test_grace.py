@@ -220,7 +220,7 @@ async def test_arrival_and_place_do_not_correlate_over_the_whole_way(
     found, early = [], 0
     url = redis_server("valkey")
     async with open_stand(url, f"sqlite:///{data_directory}/ledger.db", data_directory) as stand:
-        await stand.runtime.server.client.flushall()
+        await stand.administrator.flushall()
         for within in map("draw-{}".format, range(draws)):
             await stand.publish(campaign(graced(capacity=size // 4), name=within))
             entries = [await stand.sign_up(f"m{n}", within=within) for n in range(size)]

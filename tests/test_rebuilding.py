@@ -48,7 +48,7 @@ async def plain(redis_server: Callable[[str], str], data_directory: Path) -> Asy
     async with open_stand(
         redis_server("valkey"), f"sqlite:///{data_directory}/ledger.db", data_directory
     ) as opened:
-        await opened.runtime.server.client.flushall()
+        await opened.administrator.flushall()
         yield opened
 
 
@@ -162,7 +162,7 @@ async def test_moments_that_passed_do_not_come_again(stand: Stand) -> None:
     await record(stand)
     await lose(stand)
     await rebuild(stand)
-    timers = await stand.runtime.server.client.zrange(keys.of(CAMPAIGN, "TIMERS"), 0, -1)
+    timers = await stand.administrator.zrange(keys.of(CAMPAIGN, "TIMERS"), 0, -1)
     assert set(timers) == {b"closes/soap", b"closes/tea", b"merges/soap/merging/2"}
     assert await stand.log() == []
 
@@ -265,7 +265,7 @@ async def test_the_log_may_end_anywhere(plain: Stand, data_directory: Path) -> N
         rebuilt = await rebuilder.rebuild(CAMPAIGN, rebuilds.ACTOR)
         assert (rebuilt.differences, rebuilt.notes, rebuilt.seq) == ([], [], length)
         await original.catalog.load(CAMPAIGN)
-        prefixed = Stand(msgspec.structs.replace(original, ledger=ledger))
+        prefixed = Stand(msgspec.structs.replace(original, ledger=ledger), plain.administrator)
         draws = drawing(prefixed, _nothing)
         while await draws.draw_if_due(CAMPAIGN):
             pass
@@ -370,7 +370,7 @@ async def test_whoever_is_killed_leaves_it_shut_and_the_next_ends_well(plain: St
         try:
             await stepped(plain, step).rebuild(CAMPAIGN, rebuilds.ACTOR)
         except Stops:
-            opened = await plain.runtime.server.client.hget(META, "gate") == b"open"
+            opened = await plain.administrator.hget(META, "gate") == b"open"
         if not opened:
             assert (await plain.sign_up("nobody")).outcome == "not_ready"
         await rebuild(plain)
@@ -399,7 +399,7 @@ async def test_of_two_rebuilds_one_goes_on(plain: Stand) -> None:
         stopped += bool(first.differences)
         assert await rebuilds.state(plain) == before
         assert (await recorded(plain))[0] >= second.epoch
-        assert int(await plain.runtime.server.client.hget(META, "epoch")) == (await recorded(plain))[0]
+        assert int(await plain.administrator.hget(META, "epoch")) == (await recorded(plain))[0]
     assert stopped >= steps // 2
     await agrees(plain)
 
@@ -427,10 +427,10 @@ async def test_nobody_decides_while_it_is_rebuilt(plain: Stand) -> None:
     refused: list[str] = []
 
     async def step(name: str) -> None:
-        gate = await plain.runtime.server.client.hget(META, "gate")
+        gate = await plain.administrator.hget(META, "gate")
         if gate not in (b"rebuilding", b"closed"):
             return
-        before = await plain.runtime.server.client.hgetall(META)
+        before = await plain.administrator.hgetall(META)
         assert (await plain.sign_up("m2", "tea")).outcome == "not_ready"
         assert (await plain.cancel(given.enrollment)).outcome == "not_ready"
         assert (await plain.decisions.find(CAMPAIGN, entry.enrollment)).outcome == "not_ready"
@@ -445,7 +445,7 @@ async def test_nobody_decides_while_it_is_rebuilt(plain: Stand) -> None:
         ):
             with pytest.raises(NothingRan):
                 await asked()
-        assert await plain.runtime.server.client.hgetall(META) == before
+        assert await plain.administrator.hgetall(META) == before
         refused.append(name)
 
     rebuilt = await stepped(plain, step).rebuild(CAMPAIGN, rebuilds.ACTOR)
@@ -544,7 +544,7 @@ async def test_a_ledger_that_differs_from_its_log_leaves_the_gate_shut(plain: St
     assert (given["anna/soap"], "status is confirmed in Redis, held in the ledger") in [
         (each.subject, each.what) for each in rebuilt.differences
     ]
-    assert await plain.runtime.server.client.hget(META, "gate") == b"closed"
+    assert await plain.administrator.hget(META, "gate") == b"closed"
     assert (await plain.sign_up("nobody")).outcome == "not_ready"
 
 
@@ -581,7 +581,7 @@ async def test_a_stream_that_is_another_history_is_left_out_by_name(plain: Stand
     await record(plain)
     (*_, last) = await plain.log()
     others = [await plain.sign_up(f"other-{number}") for number in range(2)]
-    client, stream = plain.runtime.server.client, keys.of(CAMPAIGN, "EVENTS")
+    client, stream = plain.administrator, keys.of(CAMPAIGN, "EVENTS")
     # The first of them takes the number of what was recorded last.
     entries = await plain.runtime.streams.read(CAMPAIGN, 1, last.seq, 10)
     for entry in (*entries, await _entry(plain, last.seq)):
@@ -610,7 +610,7 @@ async def test_a_stream_with_a_gap_is_recorded_up_to_it(plain: Stand) -> None:
     await record(plain)
     seq = (await recorded(plain))[1]
     given = [await plain.sign_up(f"m{number}") for number in range(3)]
-    await plain.runtime.server.client.xdel(keys.of(CAMPAIGN, "EVENTS"), f"1-{seq + 2}")
+    await plain.administrator.xdel(keys.of(CAMPAIGN, "EVENTS"), f"1-{seq + 2}")
     rebuilt = await plain.runtime.rebuilder.rebuild(CAMPAIGN, rebuilds.ACTOR)
     assert (rebuilt.differences, rebuilt.seq, rebuilt.recorded) == ([], seq + 1, 1)
     assert rebuilt.notes == [
@@ -625,7 +625,7 @@ async def test_a_dead_letter_is_named_and_left_out(plain: Stand) -> None:
     await record(plain)
     seq = (await recorded(plain))[1] + 1
     await plain.sign_up("m1")
-    client, stream = plain.runtime.server.client, keys.of(CAMPAIGN, "EVENTS")
+    client, stream = plain.administrator, keys.of(CAMPAIGN, "EVENTS")
     entry = await _entry(plain, seq)
     await client.delete(stream)
     await client.xadd(stream, {**entry.fields, b"h": b"\xc1"}, id=f"1-{seq}")
@@ -640,7 +640,7 @@ async def test_half_a_state_is_as_good_as_none(plain: Stand) -> None:
     await sell(plain)
     await record(plain)
     before = await rebuilds.state(plain)
-    await plain.runtime.server.client.hdel(META, "epoch")
+    await plain.administrator.hdel(META, "epoch")
     await rebuild(plain)
     assert await rebuilds.state(plain) == before
 
@@ -662,7 +662,7 @@ async def test_an_emptied_redis_is_noticed_at_once(stand: Stand, caplog: pytest.
     await gatekeeper.run_once()
     assert REGISTRY.get_sample_value("seatrush_campaign_lost", labels) == 0
     assert caplog.messages == []
-    await stand.runtime.server.client.flushall()
+    await stand.administrator.flushall()
     assert (await stand.sign_up("m2")).outcome == "not_ready"
     for _ in range(2):
         await gatekeeper.run_once()
@@ -688,7 +688,7 @@ async def test_a_recorder_that_closes_a_campaign_names_the_command(
 ) -> None:
     await sell(stand)
     await record(stand)
-    await stand.runtime.server.client.hset(META, "seq", 3)
+    await stand.administrator.hset(META, "seq", 3)
     await record(stand)
     assert any("closed until `seatrush rebuild autumn`" in message for message in caplog.messages)
     assert (await stand.sign_up("nobody")).outcome == "not_ready"

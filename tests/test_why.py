@@ -222,7 +222,7 @@ async def test_refusals_of_other_tests(
     async with open_stand(
         redis_server("valkey"), f"sqlite:///{data_directory}/l.db", data_directory
     ) as stand:
-        await stand.runtime.server.client.flushall()
+        await stand.administrator.flushall()
         sign_up = stand.decisions.sign_up
 
         async def remembered(*asked: Any) -> Decision:

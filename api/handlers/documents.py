@@ -21,7 +21,6 @@ _PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept-Language",
-    "X-Content-Type-Options": "nosniff",
 }
 _WORDS: Final[dict[Language, dict[str, str]]] = {
     "zh": {

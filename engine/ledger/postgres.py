@@ -70,7 +70,12 @@ class PostgresLedger(reading.Reading):
                     await pool.close()
 
     async def migrate(self) -> list[str]:
-        """Bring the schema up to date and return the names of the migrations applied; two at once are safe."""
+        """Bring the schema up to date and return the names of the migrations applied; two at once are safe.
+
+        Where it is up to date already, that takes no right to change it.
+        """
+        if not await self.pending_migrations():
+            return []
         async with self._transaction() as connection:
             return await migrations.apply_postgres(connection)
 

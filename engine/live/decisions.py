@@ -168,10 +168,10 @@ class Decisions:
         """Leave a held or offered seat."""
         return await self._change("decline", campaign, change)
 
-    async def find(self, campaign: str, enrollment: str) -> Decision:
-        """Read an enrollment: `changed` with it, or a refusal."""
+    async def find(self, campaign: str, enrollment: str, member: str = "") -> Decision:
+        """Read an enrollment: `changed` with it, or a refusal; with `member`, another's is as none."""
         absent = await self._absent(campaign)
-        answers = absent or await self._send("find", campaign, [enrollment])
+        answers = absent or await self._send("find", campaign, [enrollment, member])
         return answers if isinstance(answers, Decision) else answers[0]
 
     async def mine(self, campaign: str, member: str) -> list[Decision] | Decision:

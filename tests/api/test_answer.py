@@ -29,7 +29,11 @@ async def test_the_last_answer_says_so(client: Client, sent: bytes, connection: 
     assert (status, body) == ("HTTP/1.1 200 OK", b"ok\n")
     assert headers.pop("Connection") == connection
     assert parsedate_to_datetime(headers.pop("Date")).utcoffset() is not None
-    assert headers == {"Content-Type": "text/plain; charset=utf-8", "Content-Length": "3"}
+    assert headers == {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": "3",
+        "X-Content-Type-Options": "nosniff",
+    }
 
 
 async def test_an_old_client_is_told_that_the_connection_stays(client: Client) -> None:

@@ -159,7 +159,7 @@ async def test_a_stall_is_unknown_and_beyond_the_bound_overloaded(client: Client
 async def test_a_paused_server_is_unknown_or_not_ready_and_the_retry_gets_the_one_seat(
     client: Client, redis_url: str
 ) -> None:
-    await client.stand.runtime.server.client.execute_command("CLIENT", "PAUSE", "1200", "ALL")
+    await client.stand.administrator.execute_command("CLIENT", "PAUSE", "1200", "ALL")
     first = await client.sign_up(MEMBER, key=CANARY)
     assert is_503(first, "unknown")
     while (again := await client.sign_up(MEMBER, key=CANARY)).status == 503:
@@ -272,7 +272,7 @@ async def test_an_emptied_redis_decides_nothing_until_it_is_rebuilt(client: Clie
     """The very next sign-up is refused; once the command is through, a process that runs goes on by itself."""
     first = await client.sign_up("m1", key="k")
     await client.record()
-    await client.stand.runtime.server.client.flushall()
+    await client.stand.administrator.flushall()
     assert is_503(await client.sign_up(MEMBER, key=CANARY), "not_ready")
     assert is_503(await client.ask("PUT", HERE, ORGANIZER, body=written(offering("tea"))), "not_ready")
     assert is_503(await client.get(HERE), "not_ready")

@@ -118,7 +118,7 @@ async def test_status_follows_the_campaign(client: Client) -> None:
 async def test_status_names_a_campaign_that_is_lost(client: Client) -> None:
     await client.stand.publish(campaign())
     await client.stand.publish(campaign(name="spring"))
-    await client.stand.runtime.server.client.delete("seatrush:{autumn}:meta")
+    await client.stand.administrator.delete("seatrush:{autumn}:meta")
     told = {each["campaign"]: each for each in (await status(client))["campaigns"]}
     assert {name: each["ready"] for name, each in told.items()} == {"autumn": False, "spring": True}
     assert (await client.get(HERE)).told == (503, "not_ready")
@@ -131,7 +131,7 @@ async def test_lag_grows_while_nobody_records(client: Client) -> None:
     # The event as it would lie there if it had been decided a minute ago, with a later one behind it.
     (*_, event) = await client.stand.log()
     header = msgspec.structs.replace(event.header, at=event.header.at - 60_000)
-    redis, stream = client.stand.runtime.server.client, "seatrush:{autumn}:events"
+    redis, stream = client.stand.administrator, "seatrush:{autumn}:events"
     await redis.delete(stream)
     fields = {name.decode(): value for name, value in event.fields.items()}
     await redis.xadd(stream, fields | {"h": msgspec.msgpack.encode(header)}, id=f"1-{event.seq}")
@@ -154,7 +154,7 @@ async def test_the_share_of_the_backlog_and_what_stops_at_it(client: Client) -> 
 async def test_lag_is_not_known_where_the_event_is_lost(client: Client) -> None:
     await client.stand.publish(campaign())
     await client.sign_up("m1")
-    await client.stand.runtime.server.client.delete("seatrush:{autumn}:events")
+    await client.stand.administrator.delete("seatrush:{autumn}:events")
     (told,) = (await status(client))["campaigns"]
     assert (told["pending_entries"], told["lag_s"], told["stream_entries"]) == (3, None, 0)
 
@@ -163,7 +163,7 @@ async def test_status_of_many_campaigns(client: Client) -> None:
     names = [f"c{number:02}" for number in range(40)]
     for name in names:
         await client.stand.publish(campaign(name=name))
-    await client.stand.runtime.server.client.delete("seatrush:{c17}:meta")
+    await client.stand.administrator.delete("seatrush:{c17}:meta")
     told = (await status(client))["campaigns"]
     assert [each["campaign"] for each in told] == names
     assert [each["campaign"] for each in told if not each["ready"]] == ["c17"]
@@ -190,7 +190,7 @@ async def test_batches_and_waits_are_measured(client: Client) -> None:
 async def test_answers_503_are_counted_by_their_code(client: Client) -> None:
     await client.stand.publish(campaign())
     before = await counted(client, "seatrush_unavailable_total", code="not_ready")
-    await client.stand.runtime.server.client.delete("seatrush:{autumn}:meta")
+    await client.stand.administrator.delete("seatrush:{autumn}:meta")
     assert (await client.sign_up()).told == (503, "not_ready")
     assert (await client.sign_up(offering="nothing")).told == (404, "not_found")
     assert await counted(client, "seatrush_unavailable_total", code="not_ready") == before + 1

@@ -102,7 +102,7 @@ async def not_found(client: Client) -> Answer:
 
 async def not_ready(client: Client) -> Answer:
     await client.stand.publish(campaign())
-    await client.stand.runtime.server.client.flushall()
+    await client.stand.administrator.flushall()
     return await client.sign_up()
 
 
@@ -234,8 +234,8 @@ async def test_guards_before_the_engine_come_in_their_order(client_on_both: Clie
     await client.stand.publish(campaign(offering(pools=ONE_SEAT), offering("tea")))
     await client.sign_up("m1", "tea", key="k")
     meta = keys.of("autumn", "META")
-    state = await client.stand.runtime.server.client.dump(meta)
-    await client.stand.runtime.server.client.delete(meta)
+    state = await client.stand.administrator.dump(meta)
+    await client.stand.administrator.delete(meta)
     bad: dict[str, Any] = {"headers": {"Idempotency-Key": "k" * 65}, "body": {"pool": 7}}
     good: dict[str, Any] = {"headers": {"Idempotency-Key": "k"}, "body": {}}
     there, not_there = [f"{HERE}/offerings/{name}/enrollments" for name in ("soap", "paper")]
@@ -246,7 +246,7 @@ async def test_guards_before_the_engine_come_in_their_order(client_on_both: Clie
         await client.ask("POST", not_there, person("m1"), **good),
         await client.ask("POST", there, person("m1"), **good),
     ]
-    await client.stand.runtime.server.client.restore(meta, 0, state)
+    await client.stand.administrator.restore(meta, 0, state)
     told.append(await client.ask("POST", there, person("m1"), **good))
     told.append(await client.ask("POST", there, person("m1")))
     assert [each.code for each in told] == [

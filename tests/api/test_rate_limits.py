@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -276,3 +277,52 @@ async def test_refusals_are_counted_and_name_nobody(limited: Serve) -> None:
         body = (await client.get("/metrics")).body
         assert CANARY.encode() not in body
         assert b"192.0.2.77" not in body
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Forwarded-For", "x-forwarded-for", "X-FORWARDED-FOR", "Forwarded", "X-Real-IP", "True-Client-IP", "X-Client-IP",
+     "CF-Connecting-IP", "X-Forwarded", "X-Cluster-Client-IP", "X_Forwarded_For", "Via"],
+)  # fmt: skip
+async def test_an_address_is_not_what_a_client_says(limited: Serve, name: str) -> None:
+    async with limited(address_rate=1, address_burst=2) as client:
+        told = [
+            (await client.ask("GET", HERE, headers={name: f"198.51.100.{number}"})).status
+            for number in range(4)
+        ]
+        assert told == [200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("step", [1, 2**32, 2**63 // 7])
+async def test_an_address_does_not_hop_within_its_network(limited: Serve, step: int) -> None:
+    async with limited(address_rate=1, address_burst=2, trusted_proxies="127.0.0.1") as client:
+        hops = [str(ip_address(0x20010DB8_00000000 << 64 | number * step)) for number in range(4)]
+        told = [(await client.get(HERE, X_Forwarded_For=hop)).status for hop in hops]
+        assert told == [200, 200, 429, 429]
+
+
+async def test_a_path_that_is_written_otherwise_has_no_limit_of_its_own(limited: Serve) -> None:
+    async with limited(address_rate=1, address_burst=2) as client:
+        written = [HERE, HERE.replace("autumn", "%61utumn"), f"{HERE}?x=1", f"{HERE}?"]
+        told = [(await client.get(path)).status for path in written]
+        assert told == [200, 200, 429, 429]
+
+
+async def test_a_member_with_many_tokens_and_pages_has_one_limit(limited: Serve) -> None:
+    async with (
+        limited(member_rate=1, member_burst=6) as client,
+        opened(client, "m1") as one,
+        opened(client, "m1") as two,
+    ):
+        tokens = [token(person("m1", *roles, unit=unit), ttl_s=ttl_s) for roles, unit, ttl_s in (
+            (("member",), "xicheng", 60), (("member", "officer"), "xicheng.health", 600), (("member",), "", 6_000),
+        )]  # fmt: skip
+        told = [(await client.get(ME, each)).status for each in tokens]
+        for page in (one, two):
+            await page.say("watch", campaign=CAMPAIGN)
+        told.append((await client.get(ME, tokens[0], Cookie="x=1", X_Member="m2")).status)
+        # Two came with their handshakes; three looked; of the two pages and the last look one was let through.
+        refused = told.count(429)
+        for page in (one, two):
+            refused += (await page.hear_any("counts", "error"))["op"] == "error"
+        assert refused == 2

@@ -6,10 +6,12 @@ import pytest
 
 from api import routes
 from api.auth import CHALLENGE
+from api.live import messages
 from api.routes import Route
 from engine.domain.person import Person, Role
 from tests import ladders
-from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, written
+from tests.api.client import HERE, NOWHERE, ORGANIZER, Client, person, token, written
+from tests.api.live.page import opened
 from tests.stand import campaign, offering
 
 ROLES: Final[tuple[Role, ...]] = ("member", "officer", "organizer", "ops")
@@ -67,9 +69,38 @@ UNITS: Final = [
 ]
 """A token's unit, and whether a campaign of xicheng.health is within it."""
 
+FORBIDDEN: Final = (403, "forbidden")
+AS_NONE: Final = (404, "not_found")
+OF_A_UNIT: Final[dict[str, tuple[int, str]]] = {
+    "PUT /v1/campaigns/{campaign}": FORBIDDEN,
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/roster": FORBIDDEN,
+    "POST /v1/campaigns/{campaign}/offerings/{offering}/codes": FORBIDDEN,
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/codes": FORBIDDEN,
+    "DELETE /v1/campaigns/{campaign}/offerings/{offering}/codes/{code}": FORBIDDEN,
+    "PUT /v1/campaigns/{campaign}/offerings/{offering}/results": FORBIDDEN,
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/results": FORBIDDEN,
+    "POST /v1/campaigns/{campaign}/offerings/{offering}/advance": FORBIDDEN,
+    "GET /v1/campaigns/{campaign}/offerings/{offering}/nominations": FORBIDDEN,
+    "GET /v1/campaigns/{campaign}/enrollments/{enrollment}": AS_NONE,
+    "GET /v1/campaigns/{campaign}/enrollments/{enrollment}/why": AS_NONE,
+    "DELETE /v1/campaigns/{campaign}/enrollments/{enrollment}": AS_NONE,
+    "PUT /v1/headcounts": FORBIDDEN,
+    "GET /v1/headcounts": FORBIDDEN,
+}
+"""What officers and organizers of another unit are told by each call that they may make at all."""
+
+LIVE_OPS: Final[dict[str, dict[str, Any]]] = {
+    "auth": {"token": "x"},
+    "watch": {"campaign": "autumn"},
+    "sign_up": {"id": "k", "campaign": "autumn", "offering": "soap"},
+    "cancel": {"id": "k", "campaign": "autumn", "enrollment": "x" * 16},
+    "confirm": {"id": "k", "campaign": "autumn", "enrollment": "x" * 16},
+    "decline": {"id": "k", "campaign": "autumn", "enrollment": "x" * 16},
+}
+"""Every message of the WebSocket: all are members' own."""
 
 LIVE: Final = "/v1/live"
-"""Whoever connects may say later who it is: tests/api/live looks at its roles."""
+"""Whoever connects may say later who it is: its roles are looked at below."""
 
 
 def name(route: Route) -> str:
@@ -78,6 +109,16 @@ def name(route: Route) -> str:
 
 def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
     assert {name(route) for route in routes.ROUTES} == set(WHO_MAY)
+
+
+def test_every_call_of_officers_and_organizers_has_a_rule_for_units() -> None:
+    assert {
+        name(route) for route in routes.ROUTES if not route.roles.isdisjoint({"officer", "organizer"})
+    } == set(OF_A_UNIT)
+
+
+def test_every_message_has_a_rule() -> None:
+    assert set(messages._KINDS) == set(LIVE_OPS)
 
 
 @pytest.mark.parametrize("role", [None, *ROLES])
@@ -147,6 +188,60 @@ async def test_a_person_may_have_several_roles(client: Client) -> None:
 async def test_a_person_may_have_no_role(client: Client) -> None:
     await client.stand.publish(campaign())
     assert (await client.sign_up(Person("m1", roles=frozenset()))).told == (403, "forbidden")
+
+
+@pytest.mark.parametrize("route", [route for route in routes.ROUTES if name(route) in OF_A_UNIT], ids=name)
+async def test_units(client: Client, route: Route) -> None:
+    """Every such call by each role that may make it, of each unit; members' calls look at no unit but eligibility's."""
+    pools = [{"pool": "open", "capacity": 9}, {"pool": "guests", "capacity": 1, "codes": True}]
+    heats = ladders.heats(medals={"gold": 1})
+    within = {"unit": "xicheng.health"}
+    await client.stand.publish(campaign(offering(pools=pools), heats, ladders.following(), **within))
+    enrollment = (await client.sign_up("m1")).json["enrollment"]
+    [code] = await client.stand.issue("guests")
+    await client.record()
+    of_rounds = route.path.endswith(("/results", "/advance", "/nominations"))
+    path = route.path.format(
+        campaign="autumn", offering="heats" if of_rounds else "soap", enrollment=enrollment, code=code
+    )
+    bodies: dict[str, Any] = {
+        routes.CAMPAIGN: written(offering(pools=pools), heats, ladders.following(), **within),
+        routes.CODES: {"pool": "guests"},
+        routes.HEADCOUNTS: {"headcounts": {"xicheng.health": 7}},
+    }
+    body = b"member,score,time" if route.takes else bodies.get(route.path) if route.body_required else None
+    sent = {"Content-Type": "text/csv"} if route.takes else {}
+    path += "?unit=xicheng.health" if route.filters == ("unit",) else ""
+    before = await client.stand.log()
+    for unit, allowed in sorted(UNITS, key=lambda each: each[1]):
+        for role in sorted(route.roles & {"officer", "organizer"}):
+            who = person("somebody", role, unit=unit)
+            told = (await client.ask(route.method, path, who, body=body, headers=sent)).told
+            if allowed:
+                assert told[0] not in (401, 403, 404), (unit, role)
+            else:
+                assert told == OF_A_UNIT[name(route)], (unit, role)
+                assert await client.stand.log() == before
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("op", LIVE_OPS)
+async def test_messages_are_of_members(client: Client, op: str, role: Role) -> None:
+    await client.stand.publish(campaign())
+    before = await client.stand.log()
+    async with opened(client, None) as page:
+        if op != "auth":
+            # Nobody has said yet who it is.
+            await page.say(op, **LIVE_OPS[op])
+            assert (await page.hear("error"))["code"] == "unauthenticated"
+        await page.say("auth", token=token(person("m1", role)))
+        if role == "member":
+            await page.say("watch", campaign="autumn")
+            await page.hear("counts")
+            return
+        assert (await page.hear("error"))["code"] == "forbidden"
+        assert await page.ended() == 4403
+    assert await client.stand.log() == before
 
 
 @pytest.mark.parametrize(("unit", "allowed"), UNITS)

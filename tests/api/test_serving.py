@@ -4,13 +4,14 @@ import asyncio
 import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from api.serving import serving
-from tests.api.client import HERE, person, request, served, serving_on
+from api.serving import BoundedServer, serving
+from tests.api.client import HERE, Client, person, request, served, serving_on
 from tests.api.redis_proxy import RedisProxy, between
 from tests.stand import campaign
 
@@ -173,3 +174,70 @@ async def test_the_end_cuts_nobody_short_who_asks_again_and_again(
         await busy.wait()
     await asyncio.gather(*asking)
     assert all(each.startswith(b"{") and each.endswith(b"}") for each in answered)
+
+
+LARGE: Final = "/docs/swagger-ui-bundle.js"
+
+
+async def asking_without_reading(client: Client, requests: int) -> socket.socket:
+    """A connection with a small window on which more was asked for than the system would take."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, (client.url.host, client.url.port))
+    await loop.sock_sendall(sock, request("GET", LARGE) * requests)
+    return sock
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a connection is over, on a server that soon drops who takes nothing."""
+    monkeypatch.setattr("api.serving.STALLED_S", 0.2)
+    told, event = BoundedServer.connection_lost, asyncio.Event()
+
+    def connection_lost(self: BoundedServer, *arguments: Any) -> None:
+        told(self, *arguments)
+        event.set()
+
+    monkeypatch.setattr(BoundedServer, "connection_lost", connection_lost)
+    return event
+
+
+async def test_a_client_that_takes_nothing_is_dropped(lost: asyncio.Event, client: Client) -> None:
+    """It would hold its connection, and what waits for it, for ever: no timeout of aiohttp's looks at it."""
+    with await asking_without_reading(client, 20):
+        async with asyncio.timeout(20):
+            await lost.wait()
+
+
+async def test_a_slow_client_is_not_dropped(lost: asyncio.Event, client: Client) -> None:
+    with await asking_without_reading(client, 20) as sock:
+        for _ in range(50):
+            assert await asyncio.get_running_loop().sock_recv(sock, 16 * 1024)
+            await asyncio.sleep(0.03)
+        assert not lost.is_set()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "], ids=["idle", "trickling"])
+async def test_a_head_that_does_not_end_does_not_hold_its_connection(
+    one_redis_url: str, data_directory: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """However it trickles: what counts is when the connection was opened, or had its last answer."""
+    monkeypatch.setattr("api.serving.KEEPALIVE_S", 0.5)
+    async with served(one_redis_url, data_directory) as client:
+        for first in (b"", ALIVE):
+            reader, writer = await client.connect()
+            writer.write(first)
+            if first:
+                await reader.readuntil(b"ok\n")
+            writer.write(sent)
+            async with asyncio.timeout(10):
+                while not reader.at_eof():
+                    if sent:
+                        with suppress(ConnectionError):
+                            writer.write(b"x")
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.05):
+                            assert await reader.read() == b""
+            writer.close()

@@ -15,7 +15,7 @@ CANARY: Final = "canary-7f3a"
 async def test_what_was_overwritten_is_gone(stand: Stand) -> None:
     await stand.publish(campaign())
     await stand.publish(campaign(name="other"))
-    client: Any = stand.runtime.server.client
+    client: Any = stand.administrator
     await client.set("word", CANARY)
     await client.delete("word")
     assert await canaries.in_append_only_files(client, CANARY)

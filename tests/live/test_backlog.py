@@ -41,13 +41,13 @@ async def test_no_more_waits_than_the_stream_has(stand: Stand) -> None:
     await stand.publish(campaign(offering(pools=POOLS)))
     stand.runtime.backlog._entries_max = 2
     assert (await stand.sign_up("m1")).outcome == "not_ready"
-    await stand.runtime.server.client.xtrim(f"seatrush:{{{CAMPAIGN}}}:events", maxlen=1, approximate=False)
+    await stand.administrator.xtrim(f"seatrush:{{{CAMPAIGN}}}:events", maxlen=1, approximate=False)
     assert (await stand.sign_up("m1")).outcome == "confirmed"
 
 
 async def test_redis_is_told_and_trimmed_while_its_memory_is_full(stand: Stand) -> None:
     await stand.publish(campaign(offering(pools=POOLS)))
-    client = stand.runtime.server.client
+    client = stand.administrator
     await client.config_set("maxmemory", 1)
     try:
         assert (await stand.sign_up("m1")).outcome == "not_ready"
@@ -84,7 +84,7 @@ async def test_what_redis_was_told_never_goes_back(stand: Stand) -> None:
 async def test_nothing_is_told_of_a_campaign_that_is_lost(stand: Stand) -> None:
     await stand.runtime.streams.note_recorded(CAMPAIGN, 1, 5, 0)
     assert await stand.runtime.streams.state(CAMPAIGN) is None
-    assert await stand.runtime.server.client.dbsize() == 0
+    assert await stand.administrator.dbsize() == 0
 
 
 Ask = Callable[[Stand], Awaitable[Any]]

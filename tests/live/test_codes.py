@@ -314,7 +314,7 @@ async def test_what_cannot_be_issued(stand: Stand) -> None:
     assert await stand.try_issue("guests", "tea") == "not_found"
     for pool in ("own", "none"):
         assert await stand.try_issue(pool) == faulty("/pool", "takes_no_codes")
-    client = stand.runtime.server.client
+    client = stand.administrator
     await client.hset(f"seatrush:{{{CAMPAIGN}}}:codes", "#soap", PER_OFFERING_MAX - 1)
     too_many = faulty("/codes", "too_many_codes", max=PER_OFFERING_MAX)
     assert await stand.try_issue("guests", codes=2) == too_many
@@ -341,7 +341,7 @@ async def test_what_happens_to_codes_is_in_the_log_and_the_codes_are_not(stand: 
     assert (told(first), first.issue) == (("codes_issued", "organizer", "cli"), Issue(3, "m1", 0, ids))
     assert (told(second), second.revoked) == (("code_revoked", "organizer", "cli"), ids[1])
     assert [each.seq for each in log] == list(range(1, len(log) + 1))
-    client = stand.runtime.server.client
+    client = stand.administrator
     dumped = [await client.dump(key) for key in await client.keys()]
     for secret in issued.secrets:
         for written in (secret.code, secret.code.replace("-", "")):
@@ -356,7 +356,7 @@ def told(event: Event) -> tuple[str, str, str]:
 async def test_a_lost_state_issues_nothing(stand: Stand) -> None:
     await stand.publish(campaign(offering(pools=[GUESTS])))
     [code] = await stand.issue("guests")
-    await stand.runtime.server.client.flushall()
+    await stand.administrator.flushall()
     assert await stand.try_issue("guests") == "not_ready"
     assert await stand.revoke(code) == "not_ready"
     assert await stand.runtime.invitations.page(CAMPAIGN, "soap", 9) == "not_ready"

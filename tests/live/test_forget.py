@@ -17,7 +17,7 @@ pack = msgspec.msgpack.encode
 
 
 async def seq(stand: Stand) -> int:
-    return int(await stand.runtime.server.client.hget(META, "seq"))
+    return int(await stand.administrator.hget(META, "seq"))
 
 
 async def forget(
@@ -44,7 +44,7 @@ async def shorten(stand: Stand, first: int, epoch: int = 1) -> str:
 
 
 async def ids(stand: Stand) -> list[int]:
-    entries = await stand.runtime.server.client.xrange(EVENTS)
+    entries = await stand.administrator.xrange(EVENTS)
     return [events.parse_id(entry_id)[1] for entry_id, _ in entries]
 
 
@@ -61,7 +61,7 @@ async def test_members_requests_and_codes_are_under_the_stand_in(stand: Stand) -
         stand, None, (held.enrollment, gone.enrollment), ("k2",), (code,), {"soap": 1, "clay": 2**52}
     )
     assert (status, last, cancelled) == ("decided", before + 2, 1)
-    client = stand.runtime.server.client
+    client = stand.administrator
     assert await client.hgetall(keys.of(CAMPAIGN, "REQUESTS")) == {}
     (field,) = (await client.hgetall(keys.of(CAMPAIGN, "MEMBERS"))).items()
     assert field[0].decode() == STAND_IN
@@ -84,14 +84,14 @@ async def test_only_what_is_the_members_own(stand: Stand) -> None:
     found = await stand.decisions.find(CAMPAIGN, other.enrollment)
     assert found.record is not None
     assert found.record.member == "bob"
-    members = await stand.runtime.server.client.hkeys(keys.of(CAMPAIGN, "MEMBERS"))
+    members = await stand.administrator.hkeys(keys.of(CAMPAIGN, "MEMBERS"))
     assert members == [b"bob"]
 
 
 @pytest.mark.parametrize("gate", ["closed", "new"])
 async def test_a_gate_that_is_not_open(stand: Stand, gate: str) -> None:
     await stand.publish(campaign())
-    await stand.runtime.server.client.hset(META, "gate", gate)
+    await stand.administrator.hset(META, "gate", gate)
     assert await forget(stand) == ["not_ready"]
 
 
@@ -99,7 +99,7 @@ async def test_what_time_brings_about_comes_first(stand: Stand) -> None:
     """Its events may name the member."""
     await stand.publish(campaign(offering(hold_ttl_s=60)))
     made = await stand.sign_up("mia")
-    await stand.runtime.server.client.zadd(keys.of(CAMPAIGN, "TIMERS"), {f"expires/{made.enrollment}": 1})
+    await stand.administrator.zadd(keys.of(CAMPAIGN, "TIMERS"), {f"expires/{made.enrollment}": 1})
     assert await forget(stand) == ["stale"]
     assert (await stand.told())[-1] == ("lapsed", "lapsed")
     assert (await forget(stand))[0] == "decided"
@@ -111,7 +111,7 @@ async def test_more_is_due_than_one_call_may_do(stand: Stand) -> None:
     timers = {}
     for number in range(201):
         timers[f"expires/{(await stand.sign_up(f'm{number}')).enrollment}"] = 1
-    await stand.runtime.server.client.zadd(keys.of(CAMPAIGN, "TIMERS"), timers)
+    await stand.administrator.zadd(keys.of(CAMPAIGN, "TIMERS"), timers)
     assert await forget(stand) == ["behind"]
     assert len(await stand.told()) == 401
 
@@ -132,8 +132,8 @@ async def test_later_events_about_the_member(stand: Stand, about: str) -> None:
         case "code":
             await stand.issue("open", member="mia")
         case _:
-            await stand.runtime.server.client.hincrby(META, "seq", 1)
-            await stand.runtime.server.client.xadd(EVENTS, {"h": b"\xc1"}, id=f"1-{before + 1}")
+            await stand.administrator.hincrby(META, "seq", 1)
+            await stand.administrator.xadd(EVENTS, {"h": b"\xc1"}, id=f"1-{before + 1}")
     assert await forget(stand, before) == ["stale"]
     assert (await forget(stand, before + 1))[0] == "decided"
 
@@ -149,7 +149,7 @@ async def test_later_events_about_others(stand: Stand) -> None:
 async def test_too_many_later_events(stand: Stand, number: int, status: str) -> None:
     await stand.publish(campaign())
     before = await seq(stand)
-    async with stand.runtime.server.client.pipeline(transaction=False) as pipeline:
+    async with stand.administrator.pipeline(transaction=False) as pipeline:
         header = pack((1, "opened", 1, "system", "engine"))
         for each in range(number):
             pipeline.xadd(EVENTS, {"h": header}, id=f"1-{before + 1 + each}")
@@ -163,9 +163,9 @@ async def test_too_many_later_events(stand: Stand, number: int, status: str) -> 
 async def test_while_a_draw_is_settled(stand: Stand) -> None:
     await stand.publish(campaign(offering(policy={"name": "ballot"}, closes=at(days=1))))
     await stand.sign_up("mia")
-    await stand.runtime.server.client.hset(META, "drawing", 1)
+    await stand.administrator.hset(META, "drawing", 1)
     assert await forget(stand) == ["wrong_state"]
-    await stand.runtime.server.client.hdel(META, "drawing")
+    await stand.administrator.hdel(META, "drawing")
     assert (await forget(stand))[0] == "decided"
 
 
@@ -190,7 +190,7 @@ async def test_the_stream_is_cut_off_for_good(stand: Stand) -> None:
     for number in range(9):
         await stand.sign_up(f"mia-{number}")
     last, before = await seq(stand), await stand.log()
-    client = stand.runtime.server.client
+    client = stand.administrator
     assert await shorten(stand, last - 1, epoch=2) == "not_ready"
     assert await ids(stand) == [event.seq for event in before]
     assert await shorten(stand, last - 1) == "decided"

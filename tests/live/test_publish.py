@@ -135,7 +135,7 @@ async def test_document_is_an_event(stand: Stand) -> None:
 
 async def test_crash_before_the_gate_opens_is_mended_by_publishing_again(stand: Stand) -> None:
     await stand.publish(campaign())
-    await stand.runtime.server.client.hset("seatrush:{autumn}:meta", "gate", "new")
+    await stand.administrator.hset("seatrush:{autumn}:meta", "gate", "new")
     assert (await stand.sign_up("m1")).outcome == "not_ready"
     await stand.publish(campaign(offering(opens=at(hours=-3))))
     assert (await stand.sign_up("m1")).outcome == "confirmed"

@@ -168,7 +168,7 @@ async def test_calls_together_each_have_their_mark(stand: Stand) -> None:
 
 
 async def marks(stand: Stand, names: list[str]) -> list[int]:
-    client = stand.runtime.server.client
+    client = stand.administrator
     return [int(await client.hget(f"seatrush:{{{name}}}:meta", "mark")) for name in names]
 
 

@@ -17,7 +17,7 @@ async def restore(stand: Stand, *arguments: str) -> str:
 
 
 async def everything(stand: Stand) -> dict[str, Any]:
-    client = stand.runtime.server.client
+    client = stand.administrator
     return {part: await client.dump(keys.of(CAMPAIGN, part)) for part in keys.PARTS}
 
 
@@ -25,7 +25,7 @@ async def set_gate(stand: Stand, gate: str) -> str:
     """Publish, sign one up, and set the gate; the epoch-seq of the state."""
     await stand.publish(campaign())
     await stand.sign_up("m1")
-    await stand.runtime.server.client.hset(META, "gate", gate)
+    await stand.administrator.hset(META, "gate", gate)
     state = await stand.runtime.streams.state(CAMPAIGN)
     assert state is not None
     return f"{state.epoch}-{state.seq}"
@@ -54,10 +54,10 @@ async def test_a_state_that_is_another_is_not_given_up(
 async def test_a_state_that_was_shut_is_given_up_whole(stand: Stand, gate: str) -> None:
     seen = await set_gate(stand, gate)
     # Also one that another rebuild has begun in the tenth epoch is of an earlier one than the eleventh.
-    await stand.runtime.server.client.hset(META, "epoch", 9)
+    await stand.administrator.hset(META, "epoch", 9)
     seen = f"9-{seen.partition('-')[2]}"
     assert await restore(stand, "begin", "10", seen, "epoch", "10", "seq", "3") == "decided"
-    assert await stand.runtime.server.client.hgetall(META) == {
+    assert await stand.administrator.hgetall(META) == {
         b"epoch": b"10",
         b"seq": b"3",
         b"gate": b"rebuilding",
@@ -82,7 +82,7 @@ async def test_a_state_of_another_rebuild_is_left_alone(
 
 
 async def test_pieces_fill_hashes_and_sorted_sets_and_the_end_shuts_the_gate(stand: Stand) -> None:
-    client = stand.runtime.server.client
+    client = stand.administrator
     assert await restore(stand, "begin", "2", "", "epoch", "2", "seq", "3") == "decided"
     many = [word for number in range(2_000) for word in (f"m{number}", "x")]
     assert await restore(stand, "fill", "2", "MEMBERS", *many) == "decided"

@@ -282,7 +282,7 @@ async def test_campaign_that_is_not_there(stand: Stand) -> None:
 
 async def test_lost_state_is_never_made_anew(stand: Stand) -> None:
     await stand.publish(campaign())
-    await stand.runtime.server.client.flushall()
+    await stand.administrator.flushall()
     assert (await stand.sign_up("m1")).outcome == "not_ready"
     assert await stand.try_publish(campaign()) == "not_ready"
     assert (await stand.decisions.find(CAMPAIGN, "x" * 16)).outcome == "not_ready"
@@ -290,7 +290,7 @@ async def test_lost_state_is_never_made_anew(stand: Stand) -> None:
 
 async def test_script_that_the_server_has_forgotten_is_loaded_again(stand: Stand) -> None:
     await stand.publish(campaign())
-    await stand.runtime.server.client.script_flush()
+    await stand.administrator.script_flush()
     assert (await stand.sign_up("m1")).outcome == "confirmed"
 
 
@@ -308,7 +308,7 @@ async def test_stale_definition_is_read_again_unseen(stand: Stand, redis_url: st
 
 async def test_a_rush_shares_its_calls(stand: Stand) -> None:
     await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 1_000}])))
-    client = stand.runtime.server.client
+    client = stand.administrator
     await client.config_resetstat()
     asked = await asyncio.gather(*(stand.sign_up(f"m{number}") for number in range(1_000)))
     assert {each.outcome for each in asked} == {"confirmed"}

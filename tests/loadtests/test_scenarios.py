@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.bench import levels, overload, rush_100k, stall, waiting_page
+from loadtests.bench import idle, levels, overload, rush_100k, stall, waiting_page
 from loadtests.bench.bounds import Bound
 from loadtests.bench.verdict import Report, Verdict
 from loadtests.exchange import Exchange, Violation
@@ -45,6 +45,13 @@ def test_a_rush_that_does_not_finish_is_found(capsys: pytest.CaptureFixture[str]
     assert not bound(report, "members with a definite answer").holds
     assert report.show() == 1
     assert "DOES NOT HOLD" in capsys.readouterr().out
+
+
+def test_idle() -> None:
+    report = idle.measure(300, 1)
+    assert report.verdict.holds, report.verdict.in_words()
+    assert bound(report, "sign-ups without an answer").holds
+    assert report.notes["connections"] == 300
 
 
 def test_waiting_page() -> None:

@@ -491,7 +491,7 @@ def benches(
         stack = AsyncExitStack()
         ledger = database_url or f"sqlite:///{data_directory}/ledger.db"
         opened = runner.run(stack.enter_async_context(open_stand(redis_url, ledger, data_directory)))
-        runner.run(opened.runtime.server.client.flushall())
+        runner.run(opened.administrator.flushall())
         try:
             yield Bench(runner, opened, ttl_s)
         finally:

@@ -156,7 +156,7 @@ async def test_one_that_does_not_know_the_newest_version_catches_up(stand: Stand
     worker = apportioner(stand, Catalog(stand.runtime.server))
     await worker.run_once()
     await stand.publish(campaign(shared(seats=20)))
-    await stand.runtime.server.client.hset("seatrush:directory", CAMPAIGN, "1")
+    await stand.administrator.hset("seatrush:directory", CAMPAIGN, "1")
     await report(stand, 2_000, a=10)
     await worker.run_once()
     await worker.run_once()
@@ -167,7 +167,7 @@ async def test_one_campaign_that_is_not_ready_does_not_hold_up_the_others(stand:
     await report(stand, a=30, b=10)
     for name in ("broken", "whole"):
         await stand.publish(campaign(shared(), name=name))
-    await stand.runtime.server.client.hset("seatrush:{broken}:meta", "gate", "closed")
+    await stand.administrator.hset("seatrush:{broken}:meta", "gate", "closed")
     await report(stand, 2_000, a=10)
     worker = apportioner(stand)
     with contextlib.suppress(NothingRan):

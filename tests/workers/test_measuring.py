@@ -61,7 +61,7 @@ async def test_the_watcher_sees_a_recorder_that_stands_still(stand: Stand) -> No
     await stand.publish(campaign(name="watched"))
     await stand.publish(campaign(name="lost"))
     await stand.sign_up("m1", within="watched")
-    await stand.runtime.server.client.delete("seatrush:{lost}:meta")
+    await stand.administrator.delete("seatrush:{lost}:meta")
     watcher = watching(stand)
     await watcher.run_once()
     assert shown("seatrush_pending_entries", campaign="watched") == 3
@@ -86,7 +86,7 @@ async def test_the_watcher_shows_what_redis_and_the_disk_say(stand: Stand, data_
 
 
 async def test_memory_is_shown_as_a_share_of_its_limit(stand: Stand) -> None:
-    client = stand.runtime.server.client
+    client = stand.administrator
     used = (await client.info("memory"))["used_memory"]
     await client.config_set("maxmemory", used * 2)
     try:
@@ -110,7 +110,7 @@ async def test_the_watcher_shows_what_is_overdue(stand: Stand) -> None:
     await stand.sign_up("m1", within="late")
     await stand.publish(campaign(ballot(closes=at(seconds=-1)), name="late"))
     timers = "seatrush:{late}:timers"
-    await stand.runtime.server.client.zadd(timers, {"promote/soap": time.time() * 1000 - 5_000})
+    await stand.administrator.zadd(timers, {"promote/soap": time.time() * 1000 - 5_000})
     watcher, drawing = watching(stand), stand.runtime.drawing
     await watcher.run_once()
     assert 5 <= shown("seatrush_overdue_seconds", campaign="late") < 60
@@ -169,10 +169,10 @@ async def test_the_probe_leaves_its_waits_where_others_find_them(stand: Stand) -
     for _ in range(fsync.WAITS_KEPT + 2):
         await worker.run_once()
     assert shown("seatrush_fsync_duration_seconds_count") == before + fsync.WAITS_KEPT + 2
-    kept = (await stand.runtime.server.client.get(keys.FSYNC)).split()
+    kept = (await stand.administrator.get(keys.FSYNC)).split()
     assert len(kept) == fsync.WAITS_KEPT
     assert await probe.median() == statistics.median(map(float, kept))
-    assert 0 < await stand.runtime.server.client.pttl(keys.FSYNC) <= fsync.KEPT_MS
+    assert 0 < await stand.administrator.pttl(keys.FSYNC) <= fsync.KEPT_MS
 
 
 async def test_the_probe_names_a_server_that_is_away(data_directory: Path) -> None:

@@ -27,7 +27,7 @@ async def test_holds_lapse_and_seats_go_on_by_themselves(stand: Stand) -> None:
 async def test_one_campaign_that_is_not_ready_does_not_hold_up_the_others(stand: Stand) -> None:
     await stand.publish(campaign(name="broken"))
     await stand.publish(campaign(offering(hold_ttl_s=1)))
-    await stand.runtime.server.client.delete("seatrush:{broken}:meta")
+    await stand.administrator.delete("seatrush:{broken}:meta")
     await stand.sign_up("m1")
     worker = Worker(Promoter(stand.runtime.decisions, stand.runtime.ledger, stand.runtime.clock))
     worker.start()

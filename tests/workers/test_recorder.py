@@ -96,7 +96,7 @@ async def test_a_crash_repeats_nothing_and_skips_nothing(stand: Stand, broken: t
     for _ in range(3):
         with pytest.raises(protocol.Unavailable):
             await recorder(stand, dying).run_once()  # type: ignore[arg-type]
-        await stand.runtime.server.client.delete("seatrush:{autumn}:lease:recorder")
+        await stand.administrator.delete("seatrush:{autumn}:lease:recorder")
     assert dying.calls == 3
     await record_all(stand, recorder(stand))
     assert await stand.runtime.ledger.events(CAMPAIGN, 0, 1_000) == await stand.log()
@@ -116,7 +116,7 @@ async def test_of_two_recorders_one_is_fenced_off(stand: Stand) -> None:
     await sell(stand)
     first, second = recorder(stand), recorder(stand)
     await first._take_leases()
-    await stand.runtime.server.client.delete("seatrush:{autumn}:lease:recorder")
+    await stand.administrator.delete("seatrush:{autumn}:lease:recorder")
     await second._take_leases()
     await first._record_next(CAMPAIGN)
     await second._record_next(CAMPAIGN)
@@ -201,7 +201,7 @@ async def test_stop_records_what_is_left(stand: Stand) -> None:
 
 async def test_an_event_that_cannot_be_applied_is_a_dead_letter_and_the_rest_go_on(stand: Stand) -> None:
     await sell(stand)
-    client = stand.runtime.server.client
+    client = stand.administrator
     before = await stand.log()
     poisoned = next(event for event in before if event.header.type == "enrolled" and event.record)
     assert poisoned.record is not None
@@ -225,7 +225,7 @@ async def test_an_event_that_cannot_be_applied_is_a_dead_letter_and_the_rest_go_
 
 async def test_a_stream_with_a_gap_is_recorded_up_to_it(stand: Stand) -> None:
     await sell(stand)
-    await stand.runtime.server.client.xdel(EVENTS, "1-5")
+    await stand.administrator.xdel(EVENTS, "1-5")
     by = recorder(stand)
     counted = metrics.RECORDER_GAPS.labels(CAMPAIGN)
     before = counted._value.get()
@@ -240,7 +240,7 @@ async def test_a_stream_with_a_gap_is_recorded_up_to_it(stand: Stand) -> None:
 async def test_sales_stop_when_redis_is_behind_the_ledger(stand: Stand) -> None:
     await sell(stand)
     await record_all(stand, recorder(stand))
-    client = stand.runtime.server.client
+    client = stand.administrator
     await client.hset("seatrush:{autumn}:meta", "seq", 7)
     await client.delete("seatrush:{autumn}:lease:recorder")
     await recorder(stand).run_once()
@@ -249,13 +249,13 @@ async def test_sales_stop_when_redis_is_behind_the_ledger(stand: Stand) -> None:
 
 async def copy(stand: Stand) -> dict[str, bytes]:
     """All keys of the campaign as they are now."""
-    client = stand.runtime.server.client
+    client = stand.administrator
     return {name: await client.dump(name) for name in await client.keys("seatrush:{autumn}:*")}
 
 
 async def restore(stand: Stand, keys: dict[str, bytes]) -> None:
     """Put a copy in the place of what there is, as a replica does that lagged when it was promoted."""
-    client = stand.runtime.server.client
+    client = stand.administrator
     for name, dumped in keys.items():
         await client.restore(name, 0, dumped, replace=True)
 
@@ -289,7 +289,7 @@ async def test_one_log_that_is_another_does_not_hold_up_the_others(stand: Stand)
     by = recorder(stand)
     while await by.run_once() and await recorded(stand) == 0:
         pass
-    await stand.runtime.server.client.xdel(EVENTS, f"1-{await recorded(stand)}")
+    await stand.administrator.xdel(EVENTS, f"1-{await recorded(stand)}")
     for name in ("autumn", "whole"):
         await stand.sign_up("m9", within=name)
     await by.run_once()
@@ -366,12 +366,12 @@ async def test_one_campaign_at_fault_does_not_hold_up_the_others(stand: Stand) -
     by = recorder(stand)
     await by._take_leases()
     await stand.runtime.ledger.record("fenced", 1, 0, (await stand.log("fenced"))[:2])
-    await stand.runtime.server.client.xdel("seatrush:{gap}:events", "1-3")
+    await stand.administrator.xdel("seatrush:{gap}:events", "1-3")
     last = (await stand.log("poisoned"))[-1]
     assert last.record is not None
     record = msgspec.structs.replace(last.record, seat=99, seq=last.seq + 1)
     fields = {"h": msgspec.msgpack.encode(last.header), "r": msgspec.msgpack.encode(record)}
-    await stand.runtime.server.client.xadd("seatrush:{poisoned}:events", fields, id=f"1-{last.seq + 1}")
+    await stand.administrator.xadd("seatrush:{poisoned}:events", fields, id=f"1-{last.seq + 1}")
     counted = metrics.DEAD_LETTERS.labels("poisoned")
     before = counted._value.get()
     await by.run_once()

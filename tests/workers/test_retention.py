@@ -91,7 +91,7 @@ async def test_everybody_is_forgotten_and_the_counts_stay(
     assert await members(stand) == {chain.stand_in(CAMPAIGN, name) for name in names}
     assert await ledger.seats(CAMPAIGN) == {("soap", "open"): 20}
     assert (await ledger.lines(CAMPAIGN, 0, before[-1][0], 10_000)) == before
-    assert await canaries.in_redis(stand.runtime.server.client, CANARY, KEY) == set()
+    assert await canaries.in_redis(stand.administrator, CANARY, KEY) == set()
     assert await canaries.in_ledger(stores[1], CANARY, KEY) == set()
     await agrees(stand)
     state = await rebuilds.state(stand)
@@ -143,7 +143,7 @@ async def test_a_campaign_that_is_lost_is_told_once_and_the_others_are_forgotten
         await stand.publish(document(name=name, retention_days=1))
         await stand.sign_up(CANARY, within=name)
     await record(stand)
-    await stand.runtime.server.client.hset("seatrush:{broken}:meta", "gate", "closed")
+    await stand.administrator.hset("seatrush:{broken}:meta", "gate", "closed")
     worker = retention(stand, 12)
     with caplog.at_level(logging.WARNING):
         await worker.run_once()

@@ -39,6 +39,15 @@ class Page:
                     return message
                 self._waiting.append(message)
 
+    async def hear_any(self, *ops: str) -> Any:
+        """The next message of one of several kinds."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                message = msgspec.json.decode((await self.socket.receive_str()).encode())
+                if message["op"] in ops:
+                    return message
+                self._waiting.append(message)
+
     async def ask(self, op: str, name: str, **fields: Any) -> tuple[int, Any]:
         """Send a message that is answered; the status and the body."""
         await self.say(op, id=name, **({"campaign": CAMPAIGN} | fields))

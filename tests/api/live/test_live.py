@@ -1,6 +1,7 @@
 """The WebSocket: who may, what is watched, and answers that are those of HTTP."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -338,3 +339,79 @@ async def test_the_end_answers_what_is_being_decided_and_says_goodbye(
         assert (await asking)[0] == 201
         assert await busy.ended() == aiohttp.WSCloseCode.GOING_AWAY
         await ending
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "file://", "https://127.0.0.1"])
+async def test_a_page_of_any_origin_may_connect_and_is_nobody_without_a_token(
+    client: Client, origin: str
+) -> None:
+    """The token is no cookie: a browser sends nothing by itself, so a page of somebody else has nothing to ride on."""
+    await client.stand.publish(campaign())
+    async with opened(client, None, Origin=origin, Cookie=f"token={token(person('m1'))}") as page:
+        await page.say("sign_up", id="k1", campaign=CAMPAIGN, offering="soap")
+        assert (await page.hear("error"))["code"] == "unauthenticated"
+    assert await client.stand.told() == []
+    answer = await client.get(HERE, person("m1"), Origin=origin)
+    assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+
+
+def masked(
+    opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, length: int | None = None
+) -> bytes:
+    """A frame as a client sends it, under a mask of zeros; `length` is one that it only claims."""
+    size = len(payload) if length is None else length
+    head = bytes([fin << 7 | rsv << 4 | opcode])
+    if size < 126:
+        head += bytes([128 | size])
+    elif size < 65536:
+        head += bytes([254]) + size.to_bytes(2)
+    else:
+        head += bytes([255]) + size.to_bytes(8)
+    return head + bytes(4) + payload
+
+
+TEXT, BINARY, PING = 1, 2, 9
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (masked(TEXT, b"{}" * 8_193), 1009),
+        (masked(TEXT, b"", length=2**40), 1009),
+        (masked(TEXT, b"{" * 9_000, fin=False) + masked(0, b"{" * 9_000), 1009),
+        (masked(TEXT, b"{", fin=False) + masked(0, b" " * 40, fin=False) * 500, 1009),
+        (masked(0, b"{}"), 1002),
+        (masked(TEXT, b"{", fin=False) + masked(TEXT, b"}"), 1002),
+        (masked(TEXT, b"{}", rsv=4), 1002),
+        (masked(3, b"{}"), 1002),
+        (masked(PING, b"x" * 126), 1002),
+        (masked(PING, b"x", fin=False), 1002),
+    ],
+    ids=["large", "claimed", "two fragments", "many fragments", "no beginning", "two beginnings", "compressed",
+         "unknown", "large ping", "fragmented ping"],
+)  # fmt: skip
+async def test_frames_that_nobody_should_send(
+    client: Client, caplog: pytest.LogCaptureFixture, frames: bytes, code: int
+) -> None:
+    caplog.clear()
+    reader, writer = await client.connect()
+    writer.write(request("GET", "/v1/live", person("m1"), headers=UPGRADE))
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(frames)
+    async with asyncio.timeout(20):
+        assert await reader.readexactly(4) == b"\x88\x02" + code.to_bytes(2)
+    writer.close()
+    assert (await client.get("/healthz")).status == 200
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_flood_of_pings_is_answered_and_holds_nothing_up(client: Client) -> None:
+    await client.stand.publish(campaign())
+    reader, writer = await client.connect()
+    writer.write(request("GET", "/v1/live", person("m1"), headers=UPGRADE))
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(masked(PING, b"x") * 5_000)
+    assert (await client.sign_up("m2")).status == 201
+    async with asyncio.timeout(20):
+        assert await reader.readexactly(3 * 5_000) == b"\x8a\x01x" * 5_000
+    writer.close()
