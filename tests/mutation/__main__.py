@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -87,6 +88,8 @@ class Equivalent(Struct, frozen=True, forbid_unknown_fields=True):
 def main() -> None:
     """Print a table of the files, then each mutant that survived; the status is 1 when the score is below 90 %."""
     asked = _arguments()
+    # So that a run that is ended leaves nothing behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sources = {str(path.relative_to(ROOT)): path.read_bytes() for path in _files(asked.only)}
     mutants = [mutant for path, source in sources.items() for mutant in find(path, source)]
     if asked.guards:
