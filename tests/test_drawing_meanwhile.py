@@ -148,6 +148,24 @@ async def test_who_is_being_drawn_is_told_nothing_else_meanwhile(stand: Stand) -
     await agrees(stand)
 
 
+async def test_no_document_is_put_in_force_amid_the_results(stand: Stand) -> None:
+    soap = ballot(capacity=1)
+    await stand.publish(campaign(soap))
+    await enter(stand, "m1")
+    await close(stand, soap)
+    told: list[object] = []
+    changed = campaign(soap | {"closes": at(seconds=-1), "pools": [{"pool": "open", "capacity": 2}]})
+
+    async def hook(verb: str, args: tuple[Any, ...]) -> None:
+        if verb == "draw" and args[0] == "begin":
+            told.append(await stand.try_publish(changed))
+
+    await drawing(stand, hook).draw_if_due(CAMPAIGN)
+    assert told == ["not_ready"]
+    assert (await stand.publish(changed)).version == 3
+    await agrees(stand)
+
+
 async def test_a_replay_is_the_same_once_the_rest_goes_first_come(stand: Stand) -> None:
     soap = ballot(capacity=5)
     await stand.publish(campaign(soap))

@@ -5,6 +5,7 @@ A mutant is a small change of the source. One that no test notices shows a line 
 
 import argparse
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -17,7 +18,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -47,6 +48,7 @@ PYTHON_TESTS: Final = (
     "tests/test_replay.py",
     "tests/test_tables.py",
     "tests/test_why.py",
+    "tests/api/test_outcomes.py",
     "tests/api/test_why.py",
 )
 LUA_TESTS: Final = (
@@ -70,6 +72,9 @@ LUA_TESTS: Final = (
 MEMORY: Final = Path("/dev/shm")
 """Where a mutant costs no disk its fsync."""
 KEPT: Final = ROOT / "build" / "mutation"
+KILLED: Final = KEPT / "killed"
+TESTS_S: Final = 6
+"""Of CPU: how much of the tests that reach a mutant is run, the quickest first. What needs more counts as survived."""
 OBSERVED_S: Final = 900
 """How long the tests may take in which is seen what each reaches."""
 
@@ -101,7 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(
         prefix="mutation-", dir=MEMORY if MEMORY.is_dir() else None
     ) as directory:
-        court = Court(Path(directory).resolve(), sources, asked.jobs)
+        court = Court(Path(directory).resolve(), sources, asked.jobs, _killed_before() if asked.again else {})
         verdicts = court.judge(judged, time.monotonic() + 60 * asked.minutes)
     report(mutants, chosen, verdicts, sources, set(chosen) - set(judged))
     sys.exit(1 if _score(verdicts) < SCORE_MIN else 0)
@@ -115,6 +120,7 @@ def _arguments() -> argparse.Namespace:
         "--only", nargs="+", metavar="PATH", help="files or folders (engine/domain engine/lua)"
     )
     parser.add_argument("--guards", action="store_true", help="only those that drop a guard of a script")
+    parser.add_argument("--again", action="store_true", help="only what no earlier run saw killed")
     parser.add_argument("--minutes", type=float, default=60, help="begin no trial after that (60)")
     parser.add_argument("--jobs", type=int, default=2, help="trials at once (2)")
     return parser.parse_args()
@@ -160,7 +166,10 @@ def is_equivalent(
 class Court:
     """Judges mutants, some at once, each in a copy of the checkout."""
 
-    def __init__(self, directory: Path, sources: Mapping[str, bytes], jobs: int) -> None:
+    def __init__(
+        self, directory: Path, sources: Mapping[str, bytes], jobs: int, killed: dict[str, Verdict]
+    ) -> None:
+        self._killed = killed
         self._sources = sources
         self._copies = [_copy(directory / str(number)) for number in range(jobs)]
         self._seen: dict[str, Seen] = {}
@@ -214,25 +223,32 @@ class Court:
         if path.endswith(".lua"):
             line = lua_mutants.reached_with(source, mutant.line)
             reaching = self._reaching[path, line] if line else self._of_file(path)
-        else:
-            lines = python_mutants.reached_with(source, mutant.line)
-            reaching = (
-                set().union(*(self._reaching[path, line] for line in lines))
-                if lines
-                else self._of_module(path)
-            )
-        return sorted(reaching, key=lambda test: (-self._kills[path, test], self._seen[test].cpu_s, test))
+            return self._in_order(path, reaching)
+        lines = python_mutants.reached_with(source, mutant.line)
+        if not lines:
+            return self._in_order(path, self._of_module(path))
+        reaching = {test for line in lines for test in self._reaching[path, line]}
+        # What is made once and kept is only seen to be reached by the test that came first.
+        return self._in_order(path, reaching) + self._in_order(path, self._of_file(path) - reaching)
+
+    def _within_bounds(self, tests: Sequence[str]) -> list[str]:
+        sums = itertools.accumulate(self._seen[test].cpu_s for test in tests)
+        return [test for test, cpu_s in zip(tests, sums, strict=True) if cpu_s <= TESTS_S] or list(tests[:1])
+
+    def _in_order(self, path: str, tests: Iterable[str]) -> list[str]:
+        return sorted(tests, key=lambda test: (-self._kills[path, test], self._seen[test].cpu_s, test))
 
     def _of_file(self, path: str) -> set[str]:
         return {test for (file, _), tests in self._reaching.items() if file == path for test in tests}
 
     def _of_module(self, path: str) -> set[str]:
-        """The tests of a module and of those that import it; all of the domain's where that is none."""
+        """The tests that are named after a module, and those of what it and the modules that import it do."""
         name = re.escape(Path(path).stem)
         imports = re.compile(rf"(from|import) engine\.domain[\w.]*(\.{name}\b| import .*\b{name}\b)")
         files = {each for each in self._domain if each == path or imports.search(self._domain[each])}
         found = {test for (file, _), tests in self._reaching.items() if file in files for test in tests}
-        return found or {test for test in self._seen if test.startswith(PYTHON_TESTS)}
+        named = {test for test in self._seen if re.search(rf"/test_{name}(s|_texts)?\.py::", test)}
+        return found | named or set(self._seen)
 
     def judge(self, mutants: Sequence[Mutant], until: float) -> dict[Mutant, Verdict]:
         """What became of each mutant that was tried; none is begun after `until`."""
@@ -249,12 +265,19 @@ class Court:
                         continue
                     del running[copy]
                     verdicts[mutant] = self._verdict(copy, mutant, status)
+                    if verdicts[mutant] != "survived":
+                        with KILLED.open("a") as file:
+                            file.write(f"{_key(mutant, self._sources)} {verdicts[mutant]}\n")
                     _tell(mutant, verdicts[mutant], True, self._sources[mutant.path])
+                    if len(verdicts) % 100 == 0:
+                        print(f"{len(verdicts)} of {len(mutants)} tried", flush=True)
                 while more and copy not in running:
                     following = next(waiting, None) if time.monotonic() < until else None
                     if following is None:
                         more = False
-                    elif tests := self._tests_of(following):
+                    elif (key := _key(following, self._sources)) in self._killed:
+                        verdicts[following] = self._killed[key]
+                    elif tests := self._within_bounds(self._tests_of(following)):
                         running[copy] = following, self._try(copy, following, tests)
                     else:
                         verdicts[following] = "survived"
@@ -281,6 +304,16 @@ class Court:
         by = failed.read_text() if failed.exists() else "not collected"
         self._kills[mutant.path, by] += 1
         return "killed"
+
+
+def _key(mutant: Mutant, sources: Mapping[str, bytes]) -> str:
+    changed = f"{mutant.path} {mutant.start} {mutant.end} {mutant.after}".encode()
+    return hashlib.sha256(changed + sources[mutant.path]).hexdigest()[:24]
+
+
+def _killed_before() -> dict[str, Verdict]:
+    lines = KILLED.read_text().splitlines() if KILLED.exists() else []
+    return {key: convert(verdict, Verdict) for key, verdict in map(str.split, lines)}
 
 
 def _files_of(tests: Sequence[str]) -> list[str]:

@@ -52,6 +52,7 @@ class Trial:
             status = 70
             try:
                 os.setsid()
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 _enter(directory, cpu_s)
                 status = run()
             except BaseException:
