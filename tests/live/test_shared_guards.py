@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import pytest
 from msgspec.msgpack import decode, encode
+from msgspec.structs import replace
 
 from engine.domain import definition, document
+from engine.domain.events import Header
 from engine.live import keys
-from tests.stand import CAMPAIGN, Stand, campaign, offering
+from tests.stand import CAMPAIGN, Stand, at, campaign, offering
 
 STEPS_MAX: Final = 200
 """As in includes/advance.lua."""
@@ -203,6 +205,24 @@ async def test_a_document_that_live_seats_forbid_keeps_what_time_brought_about(s
 
 async def test_an_epoch_that_the_ledger_does_not_know_is_not_published_on(stand_with_soap: Stand) -> None:
     assert await call(stand_with_soap, "publish", published(epoch="2")) == ("not_ready", [])
+
+
+async def test_a_batch_tells_each_its_own_refusal(stand: Stand) -> None:
+    await stand.publish(campaign(offering(cancel_until=at(hours=-2), opens=at(hours=-3))))
+    given = await stand.sign_up("m1")
+    asked = [[each, "", "officer", "http"] for each in ("nobody", given.enrollment, "nobody", "no one")]
+    _, facts = await call(stand, "cancel", [encode(asked)])
+    assert [each[0] for each in decode(facts[0])] == ["not_found", "too_late", "not_found", "not_found"]
+
+
+async def test_headers_say_what_applies_and_nothing_else(stand_with_soap: Stand) -> None:
+    await call(stand_with_soap, "issue", issue())
+    log = await stand_with_soap.log()
+    assert [replace(event.header, at=0) for event in log] == [
+        Header(1, "published", 0, "organizer", "cli", version=1),
+        Header(1, "opened", 0, "system", "engine", offering="soap"),
+        Header(1, "codes_issued", 0, "organizer", "cli", offering="soap", pool="open"),
+    ]
 
 
 @pytest.mark.parametrize(("verb", "arguments"), LIMITED.items())

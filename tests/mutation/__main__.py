@@ -73,8 +73,8 @@ MEMORY: Final = Path("/dev/shm")
 """Where a mutant costs no disk its fsync."""
 KEPT: Final = ROOT / "build" / "mutation"
 KILLED: Final = KEPT / "killed"
-TESTS_S: Final = 6
-"""Of CPU: how much of the tests that reach a mutant is run, the quickest first. What needs more counts as survived."""
+TESTS_S: Final = 20
+"""Of CPU: how much of the tests that reach a mutant is run. What needs more counts as survived."""
 OBSERVED_S: Final = 900
 """How long the tests may take in which is seen what each reaches."""
 
@@ -236,7 +236,15 @@ class Court:
         return [test for test, cpu_s in zip(tests, sums, strict=True) if cpu_s <= TESTS_S] or list(tests[:1])
 
     def _in_order(self, path: str, tests: Iterable[str]) -> list[str]:
-        return sorted(tests, key=lambda test: (-self._kills[path, test], self._seen[test].cpu_s, test))
+        return sorted(
+            tests,
+            key=lambda test: (
+                -self._kills[path, test],
+                not self._is_named_after(path, test),
+                self._seen[test].cpu_s,
+                test,
+            ),
+        )
 
     def _of_file(self, path: str) -> set[str]:
         return {test for (file, _), tests in self._reaching.items() if file == path for test in tests}
@@ -247,8 +255,12 @@ class Court:
         imports = re.compile(rf"(from|import) engine\.domain[\w.]*(\.{name}\b| import .*\b{name}\b)")
         files = {each for each in self._domain if each == path or imports.search(self._domain[each])}
         found = {test for (file, _), tests in self._reaching.items() if file in files for test in tests}
-        named = {test for test in self._seen if re.search(rf"/test_{name}(s|_texts)?\.py::", test)}
+        named = {test for test in self._seen if self._is_named_after(path, test)}
         return found | named or set(self._seen)
+
+    def _is_named_after(self, path: str, test: str) -> bool:
+        name = re.escape(Path(path).stem)
+        return re.search(rf"/test_(\w+_)?{name}(s|_texts)?\.py::", test) is not None
 
     def judge(self, mutants: Sequence[Mutant], until: float) -> dict[Mutant, Verdict]:
         """What became of each mutant that was tried; none is begun after `until`."""
