@@ -8,6 +8,7 @@ import pytest
 
 from engine.domain.enrollment import Status
 from engine.domain.events import EventType
+from engine.domain.faults import Language
 from engine.domain.why import account, chances, guards, texts
 
 CHINA = timezone(timedelta(hours=8))
@@ -78,7 +79,7 @@ def test_every_step_has_words_of_its_own() -> None:
 
 @pytest.mark.parametrize("kind", get_args(chances.ChanceKind))
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_every_chance_is_told_with_what_it_has(kind: chances.ChanceKind, language: texts.Language) -> None:
+def test_every_chance_is_told_with_what_it_has(kind: chances.ChanceKind, language: Language) -> None:
     told = texts.chance(chances.Chance(kind, "soap", "open", MOMENT, MOMENT, 7), CHINA, language)
     text = texts.CHANCES[kind][language == "en"]
     shown = {"offering": "soap", "pool": "open", "since": SHOWN, "until": SHOWN, "free": "7"}

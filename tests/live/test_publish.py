@@ -1,6 +1,7 @@
 """Publishing: versions, what live seats forbid, and what a new version sets in motion."""
 
 import asyncio
+from typing import Any
 
 from engine.domain import definition, document
 from engine.domain.faults import Fault
@@ -163,7 +164,7 @@ async def test_a_call_gives_so_many_seats_and_the_next_the_rest(stand: Stand) ->
     await asyncio.gather(*(stand.sign_up(f"m{number}") for number in range(250)))
     grown = campaign(offering(pools=[{"pool": "open", "capacity": 240}], waitlist=waitlist))
     epoch, server = "1", stand.runtime.server
-    arguments = [
+    arguments: list[Any] = [
         *("update", epoch, "", document.canonical(grown), definition.pack_rules(grown)),
         *(definition.pack_offerings(grown), definition.pack_timers(grown), "organizer", "cli", "", ""),
     ]

@@ -8,6 +8,7 @@ import pytest
 
 from tests.mutation import __main__ as score
 from tests.mutation import lua_mutants, python_mutants
+from tests.mutation.mutant import Mutant
 
 SOURCES: Final = sorted(
     path for folder in ("engine/domain", "engine/lua") for path in (score.ROOT / folder).rglob("*.*")
@@ -15,7 +16,7 @@ SOURCES: Final = sorted(
 )  # fmt: skip
 
 
-def becomes(found: list[score.Mutant], source: bytes) -> list[str]:
+def becomes(found: list[Mutant], source: bytes) -> list[str]:
     """The source with each mutant in it."""
     return [mutant.apply(source).decode() for mutant in found]
 
