@@ -128,6 +128,46 @@ async def test_an_entry_that_a_failover_lost_does_not_hold_up_the_others(stand: 
     assert sorted(await statuses(stand, *entries)) == ["confirmed", "not_found", "waitlisted"]
 
 
+async def test_who_is_being_drawn_is_told_nothing_else_meanwhile(stand: Stand) -> None:
+    """What the draw gives counts for limits and overlaps: until it is known, only those without an entry go on."""
+    soap, rules = ballot(capacity=1), {"limits": [{"max": 1, "per": "campaign"}]}
+    await stand.publish(campaign(soap, offering("tea", closes=CLOSES), rules=rules))
+    await enter(stand, "m1")
+    assert (await stand.sign_up("m3", "tea")).outcome == "confirmed"
+    asked: list[str] = []
+
+    async def hook(verb: str, args: tuple[Any, ...]) -> None:
+        if verb == "draw" and not asked:
+            asked.extend([(await stand.sign_up(member, "tea")).outcome for member in ("m1", "m2", "m3")])
+
+    soap["closes"] = at(seconds=-0.001)
+    await stand.publish(campaign(soap, offering("tea", closes=CLOSES), rules=rules))
+    await drawing(stand, hook).draw_if_due(CAMPAIGN)
+    assert asked == ["not_ready", "confirmed", "already_in"]
+    assert (await stand.sign_up("m1", "tea")).outcome == "limit_reached"
+    await agrees(stand)
+
+
+async def test_no_document_is_put_in_force_amid_the_results(stand: Stand) -> None:
+    soap = ballot(capacity=1)
+    await stand.publish(campaign(soap))
+    await enter(stand, "m1")
+    await close(stand, soap)
+    told: list[object] = []
+    changed = campaign(soap | {"closes": at(seconds=-1), "pools": [{"pool": "open", "capacity": 2}]})
+
+    async def hook(verb: str, args: tuple[Any, ...]) -> None:
+        if verb == "draw" and args[0] == "begin":
+            before = len(await stand.log())
+            await stand.administrator.zadd(keys.of(CAMPAIGN, "TIMERS"), {"opens/soap/1": 1})
+            told.extend([await stand.try_publish(changed), len(await stand.log()) - before])
+
+    await drawing(stand, hook).draw_if_due(CAMPAIGN)
+    assert told == ["not_ready", 1]
+    assert (await stand.publish(changed)).version == 3
+    await agrees(stand)
+
+
 async def test_a_replay_is_the_same_once_the_rest_goes_first_come(stand: Stand) -> None:
     soap = ballot(capacity=5)
     await stand.publish(campaign(soap))

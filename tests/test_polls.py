@@ -371,3 +371,27 @@ async def test_a_document_cannot_take_a_poll_from_its_votes(stand: Stand) -> Non
     await enter(stand, "m1")
     refused = await stand.try_publish(campaign(offering()))
     assert refused == [Fault("/offerings/0/policy", "has_queued", {"name": "soap"})]
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, "limit_reached"), (2, "confirmed")])
+async def test_the_place_that_a_second_class_takes_the_place_of_does_not_count(
+    stand: Stand, most: int, expected: str
+) -> None:
+    rules = {"limits": [{"max": most, "per": "campaign", "kinds": ["workshop"]}]}
+    first = offering(pools=[{"pool": "open", "capacity": 1}], waitlist={"size_max": 9})
+    await stand.publish(
+        campaign(first, second(), offering("tea"), offering("talk", kind="event"), rules=rules)
+    )
+    for name, member in (("soap", "m0"), ("soap", "m1"), ("soap", "m2"), ("talk", "m2")):
+        await stand.sign_up(member, name)
+    assert await outcomes(stand, "second", "m1") == ["confirmed"]
+    if most == 2:
+        assert await outcomes(stand, "tea", "m2") == ["confirmed"]
+    else:
+        await stand.publish(campaign(first, second(), offering("tea"), offering("talk", kind="event")))
+        assert await outcomes(stand, "tea", "m2") == ["confirmed"]
+        await stand.publish(
+            campaign(first, second(), offering("tea"), offering("talk", kind="event"), rules=rules)
+        )
+    assert await outcomes(stand, "second", "m2") == [expected]
+    await agrees(stand)

@@ -1,4 +1,4 @@
-"""The outcome table: every named answer of the engine, with its HTTP status and what a client may do next.
+"""The outcome table: every named answer of the engine, with its HTTP status.
 
 Lua scripts, the api and the documents take the names from here; a test proves that they agree.
 """
@@ -9,15 +9,10 @@ from msgspec import Struct
 
 
 class Outcome(Struct, frozen=True):
-    """One row of the table.
-
-    `retry_may_change` says whether the same request, sent again later, may be answered otherwise.
-    `retry_after` says whether the answer carries Retry-After.
-    """
+    """One row of the table. `retry_after` says whether the answer carries Retry-After."""
 
     code: str
     status: int
-    retry_may_change: bool = False
     retry_after: bool = False
 
 
@@ -38,26 +33,26 @@ REFUSALS: Final = _table(
     Outcome("unauthenticated", 401),
     Outcome("forbidden", 403),
     Outcome("invalid", 422),
-    Outcome("not_found", 404, retry_may_change=True),
-    Outcome("not_ready", 503, retry_may_change=True, retry_after=True),
+    Outcome("not_found", 404),
+    Outcome("not_ready", 503, retry_after=True),
     Outcome("key_reused", 422),
     Outcome("closed", 410),
-    Outcome("not_open", 409, retry_may_change=True, retry_after=True),
-    Outcome("not_eligible", 403, retry_may_change=True),
-    Outcome("limit_reached", 409, retry_may_change=True),
-    Outcome("overlap", 409, retry_may_change=True),
-    Outcome("sold_out", 409, retry_may_change=True),
+    Outcome("not_open", 409, retry_after=True),
+    Outcome("not_eligible", 403),
+    Outcome("limit_reached", 409),
+    Outcome("overlap", 409),
+    Outcome("sold_out", 409),
     Outcome("too_late", 409),
-    Outcome("wrong_state", 409, retry_may_change=True),
-    Outcome("rate_limited", 429, retry_may_change=True, retry_after=True),
-    Outcome("overloaded", 503, retry_may_change=True, retry_after=True),
-    Outcome("unknown", 503, retry_may_change=True, retry_after=True),
+    Outcome("wrong_state", 409),
+    Outcome("rate_limited", 429, retry_after=True),
+    Outcome("overloaded", 503, retry_after=True),
+    Outcome("unknown", 503, retry_after=True),
     Outcome("too_large", 413),
-    Outcome("timeout", 408, retry_may_change=True),
+    Outcome("timeout", 408),
     Outcome("method_not_allowed", 405),
     Outcome("unsupported_media_type", 415),
-    Outcome("precondition_failed", 412, retry_may_change=True),
-    Outcome("internal", 500, retry_may_change=True),
+    Outcome("precondition_failed", 412),
+    Outcome("internal", 500),
 )
 
 OUTCOMES: Final = SUCCESSES | REFUSALS

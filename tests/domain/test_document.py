@@ -595,6 +595,11 @@ def test_a_ladder_of_rounds() -> None:
     )
 
 
+@pytest.mark.parametrize("medals", [{"gold": 1}, {"silver": 1}, {"bronze": 1}, {"gold": 0, "bronze": 2}])
+def test_one_kind_of_medals_will_do(medals: dict[str, int]) -> None:
+    accepted(changed_ladder(f"{FINAL}/medals", medals))
+
+
 def changed_ladder(pointer: str, value: object) -> dict[str, Any]:
     """A ladder with one value changed; None takes it out."""
     raw = a_ladder()

@@ -108,3 +108,16 @@ def test_when_it_is_full_others_are_admitted_and_those_noted_stay_limited() -> N
     # What is past makes room.
     later = 2 * NS_PER_S
     assert [limit.wait_ns("late", later) > 0 for _ in range(3)] == [False, False, True]
+
+
+def test_a_second_is_a_second() -> None:
+    limit = Gcra(2, 1, PLENTY)
+    assert limit.wait_ns("a", 0) == 0
+    assert limit.wait_ns("a", 499_999_999) == 1
+    assert limit.wait_ns("a", 500_000_000) == 0
+
+
+def test_a_generation_is_full_at_its_limit_and_anew_at_its_turn() -> None:
+    limit = Gcra(1, 1, 1)
+    assert [limit.wait_ns(key, 0) for key in "aabb"] == [0, NS_PER_S, 0, 0]
+    assert [limit.wait_ns(key, NS_PER_S) for key in "bb"] == [0, NS_PER_S]

@@ -3,6 +3,7 @@
 import hashlib
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +61,25 @@ def test_the_id_is_a_hash_of_campaign_and_code() -> None:
     assert invitation.identify("autumn", "01234-56789-abcde-fghjk") == expected
     assert re.fullmatch(invitation.ID_PATTERN, expected)
     assert invitation.identify("spring", "0123456789ABCDEFGHJK") != expected
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "most"), [("codes", 1, 1_000), ("uses", 1, 1_000_000), ("member", "!", "~" * 64)]
+)
+def test_the_bounds_of_what_is_issued(field: str, least: object, most: object) -> None:
+    for value in (least, most):
+        assert getattr(msgspec.convert({"pool": "p", field: value}, invitation.Terms), field) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("codes", 0), ("codes", 1_001), ("uses", 0), ("uses", 1_000_001), ("member", ""), ("member", "~" * 65)],
+)
+def test_beyond_the_bounds_nothing_is_issued(field: str, value: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"pool": "p", field: value}, invitation.Terms)
+
+
+def test_one_code_for_one_is_issued_unless_told_otherwise() -> None:
+    assert invitation.Terms("p") == invitation.Terms("p", 1, 1, None, None)
+    assert invitation.PER_OFFERING_MAX == 100_000

@@ -63,6 +63,7 @@ def test_columns_come_in_any_order_and_blank_rows_count() -> None:
         ([HEADER, ["m1", "1e3", "12:30"]], [("/2/score", "not_a_number"), ("/2/time", "not_a_number")]),
         ([HEADER, ["m1", "1,5", "1."]], [("/2/score", "not_a_number"), ("/2/time", "not_a_number")]),
         ([HEADER, ["m1", "nan", "-Infinity"]], [("/2/score", "not_finite"), ("/2/time", "not_finite")]),
+        ([HEADER, ["m1", "+inf", "NAN"]], [("/2/score", "not_finite"), ("/2/time", "not_finite")]),
         ([HEADER, ["m1", "٣", fault("formula")]], [("/2/score", "not_a_number"), ("/2/time", "formula")]),
         ([HEADER, ["m1", "1234567890123456", "0.12345678901234567"]],
          [("/2/score", "number_too_long"), ("/2/time", "number_too_long")]),

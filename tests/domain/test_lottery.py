@@ -161,3 +161,10 @@ def test_the_statistic_can_fail() -> None:
     first = Counter(tuple(lottery.order(seed, weights)[:1]) for seed in seeds(3_000))
     wrong = dict(zip(weights, (900, 1_300, 2_300, 3_500), strict=True))
     assert statistic(first, {(name,): weight / 8_000 for name, weight in wrong.items()}) > CHI_SQUARE[3]
+
+
+def test_a_secret_is_as_long_as_what_follows_from_it() -> None:
+    assert hashlib.sha256().digest_size == lottery.SEED_BYTES
+    with pytest.raises(ValueError, match="10000 draws"):
+        lottery.seed("00" * 32, 10_001)
+    assert lottery.seed("00" * 32, 10_000) == bytes(32)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.domain.person import within
+from engine.domain.person import Person, within
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,7 @@ from engine.domain.person import within
 )
 def test_within(unit: str, of: str, is_within: bool) -> None:
     assert within(unit, of) is is_within
+
+
+def test_who_says_nothing_else_is_a_member() -> None:
+    assert Person("m1") == Person("m1", "", "", (), frozenset({"member"}))

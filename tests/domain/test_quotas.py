@@ -163,6 +163,14 @@ def test_units_without_a_headcount_are_named() -> None:
     ]
 
 
+def test_every_quota_of_which_nobody_is_there_is_named() -> None:
+    nobody = {"d.a": 0, "d.b": 0, "d.c": 0}
+    assert quotas.resize(shared("o", "p", "q"), {"o": nobody, "p": nobody | {"d.a": 1}, "q": nobody}) == [
+        Fault("/offerings/0/quotas/units", "nobody_there"),
+        Fault("/offerings/2/quotas/units", "nobody_there"),
+    ]
+
+
 def test_until_when_headcounts_count() -> None:
     (plain,) = shared().offerings
     assert (plain.opens - quotas.counted_until(plain)).total_seconds() == 60

@@ -278,3 +278,11 @@ def test_anything_is_converted_or_named(raw: object) -> None:
         assert made
     else:
         assert msgspec.json.decode(msgspec.json.encode(made), type=Everything) == made
+
+
+@pytest.mark.parametrize("field", ["at", "day"])
+@pytest.mark.parametrize(("year", "is_one"), [(1999, False), (2000, True), (2199, True), (2200, False)])
+def test_the_years_that_make_sense(field: str, year: int, is_one: bool) -> None:
+    found = shapes.convert(Everything, {field: f"{year}-06-01{'T10:00:00Z' if field == 'at' else ''}"})
+    told = None if isinstance(found, Everything) else [(each.code, each.parameters) for each in found]
+    assert told == (None if is_one else [("year", {"first": 2000, "last": 2199})])

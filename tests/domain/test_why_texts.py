@@ -8,6 +8,7 @@ import pytest
 
 from engine.domain.enrollment import Status
 from engine.domain.events import EventType
+from engine.domain.faults import Language
 from engine.domain.why import account, chances, guards, texts
 
 CHINA = timezone(timedelta(hours=8))
@@ -61,3 +62,27 @@ def test_every_kind_has_words() -> None:
 
 def test_instants_are_told_in_the_zone_of_the_document() -> None:
     assert texts.when(1_795_831_200_123, CHINA) == "2026-11-28 10:00:00+08:00"
+
+
+MOMENT = 1_795_831_200_123
+SHOWN = "2026-11-28 10:00:00+08:00"
+
+
+def test_every_step_has_words_of_its_own() -> None:
+    assert set(texts.STEPS) == {
+        *("enrolled_confirmed", "enrolled_held", "enrolled_waitlisted", "enrolled_entered"),
+        *("advanced_confirmed", "advanced_held", "advanced_waitlisted"),
+        *("drawn_confirmed", "drawn_held", "drawn_waitlisted", "drawn_not_drawn"),
+        *("promoted_confirmed", "promoted_offered", "confirmed", "declined", "cancelled", "lapsed"),
+    }
+
+
+@pytest.mark.parametrize("kind", get_args(chances.ChanceKind))
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_chance_is_told_with_what_it_has(kind: chances.ChanceKind, language: Language) -> None:
+    told = texts.chance(chances.Chance(kind, "soap", "open", MOMENT, MOMENT, 7), CHINA, language)
+    text = texts.CHANCES[kind][language == "en"]
+    shown = {"offering": "soap", "pool": "open", "since": SHOWN, "until": SHOWN, "free": "7"}
+    for name, value in shown.items():
+        text = text.replace(f"{{{name}}}", value)
+    assert told == text

@@ -1,6 +1,11 @@
 """Publishing: versions, what live seats forbid, and what a new version sets in motion."""
 
+import asyncio
+from typing import Any
+
+from engine.domain import definition, document
 from engine.domain.faults import Fault
+from engine.live import keys
 from engine.publishing import Published
 from tests.ladders import advance, following, heats, imported, over, results
 from tests.stand import CAMPAIGN, Stand, at, campaign, offering
@@ -139,3 +144,33 @@ async def test_crash_before_the_gate_opens_is_mended_by_publishing_again(stand: 
     assert (await stand.sign_up("m1")).outcome == "not_ready"
     await stand.publish(campaign(offering(opens=at(hours=-3))))
     assert (await stand.sign_up("m1")).outcome == "confirmed"
+
+
+async def test_what_is_taken_out_leaves_no_count_behind(stand: Stand) -> None:
+    two = [{"pool": "open", "capacity": 2}, {"pool": "rest", "capacity": 2}]
+    await stand.publish(campaign(offering(pools=two), offering("tea")))
+    for name in ("soap", "tea"):
+        given = await stand.sign_up("m1", name)
+        await stand.cancel(given.enrollment)
+    await stand.publish(campaign(offering(pools=two[:1])))
+    counts = await stand.administrator.hkeys(keys.of(CAMPAIGN, "COUNTS"))
+    assert {name.decode() for name in counts} <= {"waiting/soap", "taken/soap/open", "mark/soap/open"}
+
+
+async def test_a_call_gives_so_many_seats_and_the_next_the_rest(stand: Stand) -> None:
+    """A call takes 200 steps: here the first is the timer's own."""
+    waitlist = {"size_max": 300}
+    await stand.publish(campaign(offering(pools=[{"pool": "open", "capacity": 0}], waitlist=waitlist)))
+    await asyncio.gather(*(stand.sign_up(f"m{number}") for number in range(250)))
+    grown = campaign(offering(pools=[{"pool": "open", "capacity": 240}], waitlist=waitlist))
+    epoch, server = "1", stand.runtime.server
+    arguments: list[Any] = [
+        *("update", epoch, "", document.canonical(grown), definition.pack_rules(grown)),
+        *(definition.pack_offerings(grown), definition.pack_timers(grown), "organizer", "cli", "", ""),
+    ]
+    assert await server.call("publish", CAMPAIGN, arguments) == [b"changed", 2, 0, 1]
+    given = []
+    for status in (b"behind", b"decided"):
+        assert (await server.call("advance", CAMPAIGN))[0] == status
+        given.append((await stand.told()).count(("promoted", "confirmed")))
+    assert given == [199, 240]
