@@ -164,7 +164,8 @@ class Audit:
             requests.compare(page)
             codes.compare(page)
             draws.compare(page)
-            await fork.compare(page)
+            # Of what was recorded since, the stream may have lost more than it had when it was looked at.
+            await fork.compare([event for event in page if event.seq <= registration.recorded_seq])
         found = result.differences
         found += await self._standing(sides)
         found += log.differences + fork.altered + await fork.differences(registration.recorded_seq)

@@ -13,7 +13,7 @@ from engine.ledger.protocol import Ledger, Registration, Unavailable
 from engine.live import position
 from engine.live.position import Position
 from engine.live.server import Ask, Elsewhere, NothingRan, Unsuitable, reading
-from engine.live.streams import Entry
+from engine.live.streams import Entry, State
 
 logger = logging.getLogger(__name__)
 
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 class Continuity:
     """Compares a server's logs with the ledger's.
 
-    `answered` is up to which seq of each campaign this process has answered: the ledger may not have come so far.
+    `answered` is up to which epoch and seq of each campaign this process has answered: the ledger may not have come so
+    far.
     """
 
-    def __init__(self, ledger: Ledger, answered: dict[str, int] | None = None) -> None:
+    def __init__(self, ledger: Ledger, answered: dict[str, tuple[int, int]] | None = None) -> None:
         self._ledger = ledger
-        self._answered: dict[str, int] = {} if answered is None else answered
-        self._epochs: dict[str, int] = {}
+        self._answered: dict[str, tuple[int, int]] = {} if answered is None else answered
         self._told: dict[str, str] = {}
 
     async def greet(self, ask: Ask) -> None:
@@ -60,10 +60,8 @@ class Continuity:
         True for a campaign that has no state. Raises NothingRan, or what `ask` raises, and Unavailable.
         """
         campaign = registration.campaign
-        if self._epochs.get(campaign, 1) != registration.epoch:
-            # It has been rebuilt, from what the ledger had.
-            self._answered.pop(campaign, None)
-        self._epochs[campaign] = registration.epoch
+        # From 0 on, so that the first one is an increase.
+        metrics.DIVERGED_LOGS.labels(campaign)
         found = await self._breach(ask, registration)
         if found is not None:
             # It may have been rebuilt between the two readings.
@@ -71,8 +69,11 @@ class Continuity:
         if found is None:
             self._told.pop(campaign, None)
             return True
-        epoch, reason = found
-        await position.close(ask, campaign, epoch)
+        state, reason = found
+        if state.epoch < registration.epoch and state.gate != "open":
+            # It is being rebuilt.
+            return False
+        await position.close(ask, campaign, state.epoch)
         if self._told.get(campaign) != reason:
             self._told[campaign] = reason
             metrics.DIVERGED_LOGS.labels(campaign).inc()
@@ -90,13 +91,20 @@ class Continuity:
             return None
         return Entry(b"%d-%d" % (recorded[0].epoch, seq), recorded[0].fields)
 
-    async def _breach(self, ask: Ask, registration: Registration) -> tuple[int, str] | None:
+    async def _breach(self, ask: Ask, registration: Registration) -> tuple[State, str] | None:
         last = await self.last(registration)
         entry_id = b"%d-%d" % (registration.epoch, registration.recorded_seq) if last is None else last.id
-        answered = self._answered.get(registration.campaign, 0)
+        epoch, answered = self._answered.get(registration.campaign, (0, 0))
         found = await position.read(ask, registration.campaign, entry_id)
-        reason = "" if found is None else breach(registration, last, found, answered)
-        return (found.state.epoch, reason) if found is not None and reason else None
+        reason = (
+            ""
+            if found is None
+            else breach(
+                # What was answered before a rebuild is in what it made, or is lost and named by it.
+                *(registration, last, found, answered if epoch == registration.epoch else 0)
+            )
+        )
+        return (found.state, reason) if found is not None and reason else None
 
     async def _registration(self, campaign: str) -> Registration:
         return next(each for each in await self._ledger.campaigns() if each.campaign == campaign)

@@ -104,6 +104,9 @@ class Forgetter:
         What others do meanwhile is waited for, each time up to `patience_s`.
         """
         done = Forgotten(campaign)
+        if actor == member:
+            # The event and the trail would bring the id back.
+            actor = chain.stand_in(campaign, member)
         if not campaign:
             _add(done, await self._ledger.held(campaign, member))
             if not done.is_nothing:
@@ -142,6 +145,7 @@ class Forgetter:
         await self._in_log(campaign, member, until_seq)
         if not await self._ledger.forget(campaign, member, until_seq, *by, self._clock.now_ms()):
             raise _Again("members who go on from a round are being enrolled")
+        await self._was_not_rebuilt(registration)
 
     async def forget_everybody(self, campaign: str, actor: str, channel: str, patience_s: float) -> Forgotten:
         """Forget everybody who has an enrollment or a code of a campaign, or is in its draws or results.
@@ -162,12 +166,14 @@ class Forgetter:
                 done.enrollments += sum(len(each.enrollments) for each in owned.values())
                 done.events += sum(each.names for each in page)
             after_seq = page[-1].seq
-        until_seq = (await self._recorded(campaign, patience_s)).recorded_seq
+        registration = await self._recorded(campaign, patience_s)
+        until_seq = registration.recorded_seq
         if done.events:
             await self._cut_off(campaign, until_seq, patience_s)
         await self._in_log(campaign, None, until_seq)
         if not await self._ledger.forget(campaign, None, until_seq, actor, channel, self._clock.now_ms()):
             raise Stopped("members who go on from a round are being enrolled")
+        await self._was_not_rebuilt(registration)
         return done
 
     async def _page_in_redis(
@@ -292,6 +298,11 @@ class Forgetter:
             if self._clock.monotonic_s() >= deadline_s:
                 raise Stopped("the ledger does not follow: is the recorder at work?")
             seq = max(seq, registration.recorded_seq)
+
+    async def _was_not_rebuilt(self, registration: Registration) -> None:
+        """A rebuild meanwhile may have brought back from the log what was forgotten in Redis; the next one will not."""
+        if (await self._registration(registration.campaign)).epoch != registration.epoch:
+            raise Stopped("it was rebuilt meanwhile: `seatrush rebuild` once more")
 
     async def _in_log(self, campaign: str, member: str | None, until_seq: int) -> None:
         after_seq = 0

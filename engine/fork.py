@@ -38,7 +38,11 @@ class Fork:
 
     async def compare(self, page: Sequence[Event]) -> None:
         """Take the next page of the ledger's log into account."""
-        if page[-1].seq < self._kept.first or (not self._kept.first and page[-1].seq <= self._kept.seq):
+        if (
+            not page
+            or page[-1].seq < self._kept.first
+            or (not self._kept.first and page[-1].seq <= self._kept.seq)
+        ):
             return
         epoch, after_seq = page[0].epoch, page[0].seq - 1
         entries = await self._streams.read(self._campaign, epoch, after_seq, len(page))

@@ -23,7 +23,7 @@ from engine.live.catalog import Catalog
 from engine.live.decisions import Decisions
 from engine.live.restoration import Restoration
 from engine.live.server import NothingRan, Server
-from engine.live.streams import State, Streams
+from engine.live.streams import Entry, State, Streams
 from engine.workers.recorder import Recorder
 
 PAGE_EVENTS: Final = 2_000
@@ -105,6 +105,11 @@ class Rebuilder:
         if not await self._ledger.begin_epoch(result.campaign, *fence, actor, self._clock.now_ms()):
             raise Stopped(ANOTHER)
         restoration = await self._fold(result)
+        if restoration.renamed:
+            # Whoever forgot them was stopped between the two.
+            for member in sorted(restoration.renamed):
+                await self._forget_in_log(result, member)
+            restoration = await self._fold(result)
         result.enrollments = restoration.enrollments
         await self._restore(state, restoration, result)
         # Before the audit needs as much.
@@ -167,17 +172,27 @@ class Rebuilder:
         result.notes.append(
             f"events {first} to {state.seq} of Redis are left out: no event {first} follows in the stream"
         )
-        entries = await self._streams.read(result.campaign, registration.epoch, 0, state.seq)
-        for entry in entries:
-            try:
-                event = events.decode(result.campaign, entry.id, entry.fields)
-            except events.Undecodable:
-                continue
-            recorded = await self._ledger.events(result.campaign, event.seq - 1, 1)
-            known = recorded[0].fields if recorded and recorded[0].seq == event.seq else None
-            if event.record is not None and known != event.fields:
-                name, status = event.header.enrollment, event.record.status
-                result.notes.append(f"event {event.seq} of Redis is left out: {name} {status}")
+        after = 0
+        while entries := await self._streams.read(result.campaign, registration.epoch, after, PAGE_EVENTS):
+            after = events.parse_id(entries[-1].id)[1]
+            for entry in entries:
+                await self._note_entry(entry, result)
+
+    async def _note_entry(self, entry: Entry, result: Rebuilt) -> None:
+        try:
+            event = events.decode(result.campaign, entry.id, entry.fields)
+        except events.Undecodable:
+            return
+        recorded = await self._ledger.events(result.campaign, event.seq - 1, 1)
+        known = recorded[0].fields if recorded and recorded[0].seq == event.seq else None
+        if event.record is not None and known != event.fields:
+            name, status = event.header.enrollment, event.record.status
+            result.notes.append(f"event {event.seq} of Redis is left out: {name} {status}")
+
+    async def _forget_in_log(self, result: Rebuilt, member: str) -> None:
+        after = 0
+        while after < result.seq:
+            after = await self._ledger.rewrite_log(result.campaign, member, after, result.seq, PAGE_EVENTS)
 
     async def _fold(self, result: Rebuilt) -> Restoration:
         restoration, after = Restoration(), 0

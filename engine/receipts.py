@@ -92,9 +92,9 @@ class Receipts:
         if not rows or link is None:
             return None
         known = rows[0].record
-        if (known.seq, known.version, known.status) != (record.seq, record.version, "confirmed"):
+        if known.status != "confirmed" or _stated(campaign, known) != _stated(campaign, record):
             return None
-        return self._signer.sign(receipt.receipt(campaign, record, link, self.key))
+        return self._signer.sign(receipt.receipt(campaign, known, link, self.key))
 
     async def link(self, campaign: str) -> Link | None:
         """How far the chain of a campaign has come; None before its first event is recorded."""
@@ -115,3 +115,11 @@ class Receipts:
             after_seq = page[-1][0]
             yield b"".join(line + b"\n" for _, line in page)
         yield msgspec.json.encode(self.head(campaign, link)) + b"\n"
+
+
+def _stated(campaign: str, record: Record) -> tuple[object, ...]:
+    """What a receipt says of a record, and that it is of the same state; one side may have forgotten the member."""
+    return (
+        *(record.seq, record.version, record.offering, record.pool, record.seat, record.decided_at),
+        chain.pseudonym(campaign, record.member),
+    )

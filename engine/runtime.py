@@ -178,7 +178,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         await ledger.open()
         if settings.database_url is None:
             await ledger.migrate()
-        answered: dict[str, int] = {}
+        answered: dict[str, tuple[int, int]] = {}
         server = _server(settings, Continuity(ledger, answered))
         stack.push_async_callback(server.close)
         try:

@@ -87,7 +87,7 @@ async def test_a_campaign_that_is_closed_is_told_once(stand: Stand, caplog: pyte
 async def test_after_a_rebuild_what_was_answered_before_does_not_count(stand: Stand) -> None:
     await sold(stand)
     ask, registration = stand.runtime.server.command, await registered(stand)
-    answered = {CAMPAIGN: registration.recorded_seq + 1}
+    answered = {CAMPAIGN: (1, registration.recorded_seq + 1)}
     continuity = Continuity(stand.runtime.ledger, answered)
     assert not await continuity.holds(ask, registration)
     client = stand.administrator
@@ -95,7 +95,8 @@ async def test_after_a_rebuild_what_was_answered_before_does_not_count(stand: St
     await client.delete("seatrush:{autumn}:events")
     rebuilt = Registration(CAMPAIGN, "xicheng", 2, True, registration.recorded_seq)
     assert await continuity.holds(ask, rebuilt)
-    assert answered == {}
+    answered[CAMPAIGN] = (2, registration.recorded_seq + 1)
+    assert not await continuity.holds(ask, rebuilt)
 
 
 async def test_a_campaign_that_is_lost_is_left_as_it_is(stand: Stand) -> None:

@@ -355,7 +355,7 @@ async def test_while_a_draw_is_settled_it_waits(stand: Stand) -> None:
     for member in (CANARY, "one"):
         await enter(stand, member)
     await close(stand, soap)
-    await stand.runtime.decisions.command("draw", CAMPAIGN, "begin")
+    await stand.runtime.decisions.command("draw", CAMPAIGN, "begin", "", "", 1_000)
     with pytest.raises(Stopped, match="draw"):
         await stand.runtime.forgetter.forget(CAMPAIGN, CANARY, *BY, 0.2)
     waiting = asyncio.create_task(forget(stand))
@@ -432,3 +432,68 @@ async def test_names_that_hold_others_are_told_apart(stand: Stand) -> None:
     assert list(rows.values()) == ["m-10"]
     (letter,) = await stand.runtime.ledger.dead_letters(CAMPAIGN)
     assert letter.fields == {b"h": b"?", b"x": b"m-2"}
+
+
+class Killed(Exception):
+    """The end of a process, between two steps."""
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_rebuild_ends_what_was_stopped_between_redis_and_the_ledger(
+    stand: Stand, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    await stand.publish(campaign(offering(waitlist={"size_max": 5})))
+    await stand.sign_up(CANARY, key=KEY)
+    await asyncio.gather(*(stand.sign_up(member) for member in ("bert", "carl")))
+    await record(stand)
+
+    async def stop(*_: object) -> int:
+        raise Killed
+
+    monkeypatch.setattr(stand.runtime.ledger, "rewrite_log", stop)
+    with pytest.raises(Killed):
+        await forget(stand)
+    monkeypatch.undo()
+    await record(stand)
+    if lost:
+        await rebuilds.lose(stand)
+    await rebuilds.rebuild(stand)
+    await forget(stand)
+    await agrees(stand)
+    assert await left(stand, stores[1]) == set()
+
+
+async def test_a_rebuild_meanwhile_is_told_and_one_more_makes_it_whole(
+    stand: Stand, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.publish(campaign())
+    gone = await stand.sign_up(CANARY, key=KEY)
+    await stand.cancel(gone.enrollment, CANARY)
+    await record(stand)
+    rewrite = stand.runtime.ledger.rewrite_log
+
+    async def after_a_rebuild(*arguments: Any) -> int:
+        monkeypatch.undo()
+        await rebuilds.rebuild(stand)
+        return await rewrite(*arguments)
+
+    monkeypatch.setattr(stand.runtime.ledger, "rewrite_log", after_a_rebuild)
+    with pytest.raises(Stopped, match="rebuilt meanwhile"):
+        await forget(stand)
+    await rebuilds.rebuild(stand)
+    await forget(stand)
+    await agrees(stand)
+    assert await left(stand, stores[1]) == set()
+
+
+async def test_whoever_forgets_may_be_who_is_forgotten(stand: Stand, stores: tuple[str, str]) -> None:
+    await stand.publish(campaign())
+    await stand.sign_up(CANARY, key=KEY)
+    await record(stand)
+    await stand.runtime.forgetter.forget(CAMPAIGN, CANARY, CANARY, "cli", 5)
+    await record(stand)
+    state = await stand.runtime.streams.state(CAMPAIGN)
+    assert state is not None
+    assert state.gate == "open"
+    await agrees(stand)
+    assert await left(stand, stores[1]) == set()

@@ -75,6 +75,9 @@ async def roll(call: Call) -> web.StreamResponse:
         while page := await _next(call, pages):
             async with asyncio.timeout(READS_S_MAX):
                 await sent.write(page)
+    except ConnectionError:
+        # Whoever asked has gone.
+        pass
     except (Unavailable, TimeoutError) as error:
         # It has no end then, so that nobody takes it for whole.
         logger.info("a roll was not sent to its end: %s", type(error).__name__)

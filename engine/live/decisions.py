@@ -86,8 +86,8 @@ class Decisions:
     """Every verb on every campaign. Refusals are values: nothing here raises because a request is refused.
 
     `backlog_entries_max` says how many events may wait for the ledger before sales stop; `observer` makes, for a verb
-    and a campaign, what is told of each batch that was answered. `answered` is kept up to date with the last seq of
-    each campaign that an answer of this process rests on.
+    and a campaign, what is told of each batch that was answered. `answered` is kept up to date with the epoch and
+    the last seq of each campaign that an answer of this process rests on.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Decisions:
         limits: Limits,
         backlog_entries_max: Callable[[], int],
         observer: Callable[[str, str], Callable[[Landed[Decision]], None]] = lambda verb, campaign: _ignore,
-        answered: dict[str, int] | None = None,
+        answered: dict[str, tuple[int, int]] | None = None,
     ) -> None:
         self._server = server
         self._catalog = catalog
@@ -106,7 +106,7 @@ class Decisions:
         self._observer = observer
         self._queues: dict[tuple[str, str], GroupCommit[Request, Decision]] = {}
         self._newest_seq: dict[str, int] = {}
-        self._answered: dict[str, int] = {} if answered is None else answered
+        self._answered: dict[str, tuple[int, int]] = {} if answered is None else answered
         self._fresh = enrollment_ids()
 
     async def sign_up(
@@ -271,7 +271,9 @@ class Decisions:
                     if answers:
                         seq = answers[-1].as_of_seq
                         self.hear(campaign, seq)
-                        self._answered[campaign] = max(seq, self._answered.get(campaign, 0))
+                        definition = self._catalog.get(campaign)
+                        newest = (definition.epoch if definition else 0, seq)
+                        self._answered[campaign] = max(newest, self._answered.get(campaign, newest))
                     return answers
                 if status != outcome.BEHIND:
                     break

@@ -64,6 +64,8 @@ class Restoration:
 
     def __init__(self) -> None:
         self._progress = Progress()
+        self.renamed: set[str] = set()
+        """Members whose enrollments go on under another id: Redis had forgotten them, and the ledger has not yet."""
         self._enrolled: dict[str, _Enrolled] = {}
         """In the order of their sign-ups."""
         self._requests: dict[str, bytes] = {}
@@ -102,6 +104,8 @@ class Restoration:
             self._enrolled[header.enrollment] = known
         else:
             before = _record(known.packed)
+            if before.member != record.member:
+                self.renamed.add(before.member)
             if known.key:
                 first = (before.status, before.pool, before.seat, before.expires_at)
                 answer = (header.enrollment, known.wanted, *first, known.position)

@@ -14,8 +14,8 @@
 if not gate or epoch ~= ARGV[1] or seq < tonumber(ARGV[2]) then
   return {Outcome.NOT_READY}
 end
--- As it is kept, also where nothing can be logged.
-if meta[1] == ARGV[3] then
+-- One that is kept as open is `unloggable` besides, where nothing can be logged.
+if gate == ARGV[3] or meta[1] == ARGV[3] then
   redis.call('HSET', Key.META, 'gate', ARGV[4])
 end
 return {Outcome.DECIDED}

@@ -21,7 +21,7 @@ local function write(command, key)
 end
 
 if ARGV[1] == 'begin' then
-  local is_whole = gate and epoch and seq
+  local is_whole = gate and epoch and seq and version
   if is_whole and (gate == 'open' or epoch .. '-' .. seq ~= ARGV[3] or tonumber(epoch) >= tonumber(ARGV[2])) then
     return {Outcome.NOT_READY}
   end

@@ -221,14 +221,6 @@ class Recorder:
             metrics.RECORDER_GAPS.labels(campaign).inc()
             self._paused_until_s[campaign] = self._clock.monotonic_s() + GAP_PAUSE_S
             del self._cursors[campaign]
-            if decoded[0].epoch > cursor.epoch:
-                # Something else wrote it, and nothing can be logged behind it.
-                logger.error(
-                    "%s: a foreign entry ends its stream: closed until `seatrush rebuild %s`",
-                    campaign,
-                    campaign,
-                )
-                await self._server.call("gate", campaign, [str(cursor.epoch), "0", "open", "closed"])
             return None
         return Batch(campaign, cursor.epoch, cursor.seq, consecutive)
 

@@ -65,6 +65,7 @@ class Watcher:
 def _show(overview: CampaignOverview) -> None:
     campaign, standing = overview.campaign, overview.standing
     metrics.CAMPAIGN_READY.labels(campaign).set(standing is not None and standing.gate == "open")
+    metrics.CAMPAIGN_LOST.labels(campaign).set(overview.is_lost)
     metrics.PENDING_ENTRIES.labels(campaign).set(overview.pending_entries)
     metrics.BACKLOG_SHARE.labels(campaign).set(overview.backlog_share)
     if overview.pending_s is not None:

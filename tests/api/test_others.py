@@ -18,6 +18,7 @@ CALLS: Final = (
     ("GET", ""),
     ("HEAD", ""),
     ("GET", "/why"),
+    ("GET", "/receipt"),
     ("DELETE", ""),
     ("POST", "/confirm"),
     ("POST", "/decline"),

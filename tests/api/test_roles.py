@@ -83,6 +83,7 @@ OF_A_UNIT: Final[dict[str, tuple[int, str]]] = {
     "GET /v1/campaigns/{campaign}/offerings/{offering}/nominations": FORBIDDEN,
     "GET /v1/campaigns/{campaign}/enrollments/{enrollment}": AS_NONE,
     "GET /v1/campaigns/{campaign}/enrollments/{enrollment}/why": AS_NONE,
+    "GET /v1/campaigns/{campaign}/enrollments/{enrollment}/receipt": AS_NONE,
     "DELETE /v1/campaigns/{campaign}/enrollments/{enrollment}": AS_NONE,
     "PUT /v1/headcounts": FORBIDDEN,
     "GET /v1/headcounts": FORBIDDEN,

@@ -13,6 +13,7 @@ from engine.ledger import statements
 from engine.ledger.batch import reduce
 from engine.ledger.connect import connect
 from engine.ledger.protocol import Fenced, Ledger
+from tests.fixtures.postgres import as_owner
 from tests.ledger.logs import CAMPAIGN, Log, rush
 from tests.ledger.test_conformance import assert_holds, pages_of_roster, record
 
@@ -23,14 +24,16 @@ def names(url: str) -> list[str]:
 
 
 async def execute(url: str, statement: str) -> None:
-    """Run a statement past the ledger."""
+    """Run a statement past the ledger, as the owner of its schema."""
     if url.startswith("sqlite:///"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
             connection.execute(statement)
     else:
-        server = await asyncpg.connect(url)
-        await server.execute(statement)
-        await server.close()
+        server = await asyncpg.connect(as_owner(url))
+        try:
+            await server.execute(statement)
+        finally:
+            await server.close()
 
 
 def test_both_dialects_have_the_same_steps_and_queries() -> None:

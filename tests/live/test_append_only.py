@@ -5,21 +5,23 @@ from typing import Any, Final
 import pytest
 
 from engine.live import append_only
-from engine.live.server import NothingRan
-from tests import canaries
+from engine.live.server import NothingRan, Server
+from tests import canaries, redis_servers
 from tests.stand import CAMPAIGN, Stand, campaign
 
 CANARY: Final = "canary-7f3a"
 
 
-async def test_what_was_overwritten_is_gone(stand: Stand) -> None:
+async def test_what_was_overwritten_is_gone(stand: Stand, redis_url: str) -> None:
     await stand.publish(campaign())
     await stand.publish(campaign(name="other"))
     client: Any = stand.administrator
     await client.set("word", CANARY)
     await client.delete("word")
     assert await canaries.in_append_only_files(client, CANARY)
-    assert await append_only.rewrite(stand.runtime.server, [CAMPAIGN, "other"]) == []
+    server = Server(redis_servers.as_administrator(redis_url), fsync=True, timeout_s=5)
+    assert await append_only.rewrite(server, [CAMPAIGN, "other"]) == []
+    await server.close()
     assert not await canaries.in_append_only_files(client, CANARY)
 
 

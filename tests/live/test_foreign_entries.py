@@ -3,6 +3,7 @@
 import redis
 
 from engine.live import keys
+from engine.workers.gatekeeper import LOGS_LOOKED_AT_EVERY, Gatekeeper
 from tests import rebuilds
 from tests.stand import CAMPAIGN, Stand, campaign, offering
 
@@ -40,8 +41,9 @@ async def test_it_is_closed_and_a_rebuild_opens_it(stand: Stand, redis_url: str)
     await stand.publish(campaign())
     given = await stand.sign_up("m-1", key="k")
     add(redis_url, "*")
-    await rebuilds.record(stand)
-    await rebuilds.record(stand)
+    gatekeeper = Gatekeeper(stand.runtime.server, stand.runtime.ledger)
+    for _ in range(LOGS_LOOKED_AT_EVERY):
+        await gatekeeper.run_once()
     state = await stand.runtime.streams.state(CAMPAIGN)
     assert state is not None
     assert state.gate == "closed"

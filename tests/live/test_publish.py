@@ -166,7 +166,7 @@ async def test_a_call_gives_so_many_seats_and_the_next_the_rest(stand: Stand) ->
     epoch, server = "1", stand.runtime.server
     arguments: list[Any] = [
         *("update", epoch, "", document.canonical(grown), definition.pack_rules(grown)),
-        *(definition.pack_offerings(grown), definition.pack_timers(grown), "organizer", "cli", "", ""),
+        *(definition.pack_offerings(grown), definition.pack_timers(grown), "organizer", "cli", "", "", 1_000),
     ]
     assert await server.call("publish", CAMPAIGN, arguments) == [b"changed", 2, 0, 1]
     given = []

@@ -150,6 +150,8 @@ async def test_a_campaign_that_is_lost_is_told_once_and_the_others_are_forgotten
         await worker.run_once()
     assert await members(stand) == {chain.stand_in(CAMPAIGN, CANARY)}
     warned = [each.getMessage() for each in caplog.records if each.name == "engine.workers.retention"]
+    # The engine's user may not have Redis write its files anew.
+    warned = [each for each in warned if "BGREWRITEAOF" not in each.upper()]
     assert len(warned) == 1
     assert "broken" in warned[0]
     assert "rebuild" in warned[0]
