@@ -1,5 +1,5 @@
--- The role that `seatrush api` and `seatrush work` connect as: it writes rows, can change no table, and nothing that was
--- recorded but ids. Run this as the owner of the ledger's schema, in its database, after each `seatrush migrate`:
+-- The role that `seatrush api` and `seatrush work` connect as: it writes rows, can change no table, and delete no event.
+-- Run this as the owner of the ledger's schema, in its database, after each `seatrush migrate`:
 --
 --     psql --dbname=... --file=postgres.sql
 --
@@ -22,7 +22,8 @@ GRANT USAGE ON SCHEMA public TO seatrush_app;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM seatrush_app;
 
--- Written once, never changed, but for the id of a member who is forgotten: the chain tells of any other change.
+-- Written once, never changed, but for the id of a member who is forgotten. The chain tells of any change to what its
+-- lines have.
 GRANT SELECT, INSERT ON events, dead_letters, chain, definitions, draws, shares, audit_trail TO seatrush_app;
 GRANT UPDATE (fields) ON events, dead_letters TO seatrush_app;
 GRANT UPDATE (actor) ON definitions, audit_trail TO seatrush_app;
