@@ -95,7 +95,7 @@ async def running(line: str) -> AsyncIterator[Direct]:
     """An empty server of a line, with an empty ledger beside it."""
     with redis_servers.running(line) as url, tempfile.TemporaryDirectory() as directory:
         async with open_stand(url, f"sqlite:///{directory}/ledger.db", Path(directory)) as stand:
-            client = stand.runtime.server.client
+            client = stand.administrator
             await client.config_set("auto-aof-rewrite-percentage", 0)
             about = await client.info("server")
             version = str(about.get("valkey_version") or about["redis_version"])

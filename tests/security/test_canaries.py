@@ -72,7 +72,9 @@ class Deployed:
         said = answer.read()
         connection.close()
         return (
-            msgspec.json.decode(said) if "json" in answer.headers.get("Content-Type", "") and said else said
+            msgspec.json.decode(said)
+            if "json" in answer.headers.get("Content-Type", "").replace("ndjson", "") and said
+            else said
         )
 
 

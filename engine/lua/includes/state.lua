@@ -13,7 +13,7 @@ local drawing, recorded = tonumber(meta[5] or 0), tonumber(meta[6] or 0)
 
 -- A stream takes only ids above its last. Where something else has written one, no change can be logged; the gate is then
 -- `unloggable` for this call, so that none is made.
-if gate == 'open' then
+if gate == 'open' and epoch and seq then
   local last = redis.call('XREVRANGE', Key.EVENTS, '+', '-', 'COUNT', 1)[1]
   if last and last[1] ~= epoch .. '-' .. seq then
     local last_epoch, last_seq = string.match(last[1], '^(%d+)-(%d+)$')

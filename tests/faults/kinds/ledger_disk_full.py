@@ -13,7 +13,8 @@ class LedgerDiskFull:
 
     name = "ledger-disk-full"
     promise: Promise = "keeps"
-    needs = Needs(small="ledger")
+    # The floor would stop sales before the disk is full.
+    needs = Needs(small="ledger", settings={"SEATRUSH_DISK_FREE_MIN": "0"})
 
     async def inject(self, trial: Trial, chance: Random) -> None:
         """As Kind.inject."""
